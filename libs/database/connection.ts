@@ -1,0 +1,73 @@
+import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
+import type pg from 'pg';
+
+export interface Answer<R> {
+  readonly rows: R[];
+  readonly rowCount: number;
+  /** What the server said beside the result: a flush's tid comes this way. */
+  readonly notices: readonly { code: string; message: string }[];
+}
+
+/** What statements are run on: a Database (any free connection) or a Connection. `name` prepares the statement under it. */
+export interface Queryable {
+  query<R = Record<string, unknown>>(
+    text: string,
+    values?: readonly unknown[],
+    name?: string,
+  ): Promise<Answer<R>>;
+}
+
+/** Where connections come from: a Database, whatever its tables. */
+export interface ConnectionSource extends Queryable {
+  /** Takes a connection out of the pool; it must be released. */
+  connect(): Promise<Connection>;
+}
+
+/** One connection of the pool, held until released. Statements run one at a time. */
+export class Connection implements Queryable {
+  readonly client: pg.PoolClient;
+  #notices: { code: string; message: string }[] = [];
+  readonly #listen = (notice: { code?: string | undefined; message?: string | undefined }): void => {
+    this.#notices.push({ code: notice.code ?? '', message: notice.message ?? '' });
+  };
+
+  constructor(client: pg.PoolClient) {
+    this.client = client;
+    client.on('notice', this.#listen);
+  }
+
+  async query<R = Record<string, unknown>>(
+    text: string,
+    values: readonly unknown[] = [],
+    name?: string,
+  ): Promise<Answer<R>> {
+    this.#notices = [];
+    const config = { text, values: [...values], ...(name === undefined ? {} : { name }) };
+    const { rows, rowCount } = await this.client.query(config);
+    return { rows: rows as R[], rowCount: rowCount ?? 0, notices: this.#notices };
+  }
+
+  /** Gives the connection back; with an error it is closed instead. */
+  release(error?: Error): void {
+    this.client.off('notice', this.#listen);
+    this.client.release(error);
+  }
+}
+
+/** Kysely over one connection that is opened at the first query. Its queries run one after the other; the caller ends the connection. */
+export function kyselyOver<DB>(open: () => Promise<Connection>): Kysely<DB> {
+  let turn: Promise<void> = Promise.resolve();
+  const pool: PostgresPool = {
+    options: {},
+    async connect(): Promise<PostgresPoolClient> {
+      const { client } = await open();
+      const before = turn;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      turn = promise;
+      await before;
+      return { query: client.query.bind(client), release: () => resolve() } as PostgresPoolClient;
+    },
+    async end() {},
+  };
+  return new Kysely<DB>({ dialect: new PostgresDialect({ pool }) });
+}

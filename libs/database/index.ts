@@ -1,0 +1,4 @@
+export { type Answer, Connection, type ConnectionSource, kyselyOver, type Queryable } from './connection.ts';
+export { Database, type DatabaseOptions, type ListenClient } from './database.ts';
+export { type DatabaseError, type ErrorCode, isUnreachable, KernelError, translate } from './errors.ts';
+export { type MigrationStatus, migrate, migrationStatus, migrationsFolder, refuseNewer } from './migrate.ts';

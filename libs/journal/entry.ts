@@ -1,0 +1,84 @@
+import { parseExact } from './exact-json.ts';
+import type { Row } from './resource.ts';
+
+/** One journaled change of one row, with the new values only: what the tail delivers. */
+export interface JournalEntry {
+  readonly resource: string;
+  readonly tid: number;
+  readonly id: string;
+  /** CREATE, MODIFY, DELETE; a domain may add keywords of its own. */
+  readonly change: string;
+  /** RFC 3339 in UTC, with PostgreSQL's microseconds: given back as `as_of` it means this change included. */
+  readonly time: string;
+  readonly author: string;
+  readonly ipnr: string | null;
+  readonly authenticated: boolean | null;
+  /** The process that made the change; null for SQL from elsewhere. */
+  readonly origin: string | null;
+  readonly db_role: string;
+  /** The first tid of the ModelTransaction, or of the SQL transaction. */
+  readonly txn: number;
+  readonly row_version: number | null;
+  readonly comment: string | null;
+  readonly meta: Row | null;
+  /** Field → new value; empty for DELETE. */
+  readonly values: Row;
+}
+
+/** One journaled change as clients see it, with old and new values. */
+export interface Change {
+  readonly tid: number;
+  readonly resource: string;
+  readonly id: string;
+  readonly change: string;
+  readonly time: string;
+  readonly author: string;
+  readonly ipnr: string | null;
+  readonly authenticated: boolean | null;
+  readonly origin: string | null;
+  readonly txn: number;
+  readonly comment: string | null;
+  readonly meta: Row | null;
+  readonly fields: Record<string, { old: unknown; new: unknown }>;
+}
+
+/** A place in the journal: after the row (tid, resource, id), or after the whole tid. */
+export interface Position {
+  readonly tid: number;
+  readonly resource?: string;
+  readonly id?: string;
+}
+
+/** A row as the journal statements select it (ENTRY_COLUMNS). */
+export interface EntryRow {
+  resource: string;
+  tid: string;
+  id: string;
+  change: string;
+  time: string;
+  author: string;
+  ipnr: string | null;
+  authenticated: boolean | null;
+  origin: string | null;
+  db_role: string;
+  txn: string;
+  row_version: string | null;
+  comment: string | null;
+  meta: string | null;
+  values: string | null;
+}
+
+export const ENTRY_COLUMNS = `e.resource, e.tid, e.id, e.change,
+  to_char(e.time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time, e.author, host(e.ipnr) AS ipnr, e.authenticated,
+  e.origin, e.db_role, e.txn, e.row_version, e.comment, e.meta::text AS meta`;
+
+export function toEntry(row: EntryRow): JournalEntry {
+  return {
+    ...row,
+    tid: Number(row.tid),
+    txn: Number(row.txn),
+    row_version: row.row_version === null ? null : Number(row.row_version),
+    meta: row.meta === null ? null : (parseExact(row.meta) as Row),
+    values: row.values === null ? {} : (parseExact(row.values) as Row),
+  };
+}

@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto';
+import { changeSql, type Fragment, lockSql, type PendingChange, touchedRow } from './changes.ts';
+import { parseExact } from './exact-json.ts';
+import type { Row } from './resource.ts';
+import { rowsToLock } from './unit-of-work.ts';
+
+export interface Statement {
+  readonly text: string;
+  readonly parameters: readonly unknown[];
+  /** To prepare it under, for the shapes that come again and again. */
+  readonly name?: string;
+}
+
+/**
+ * One statement for a list of independent changes:
+ *
+ *     WITH l0 AS (SELECT … FOR UPDATE), c0 AS (UPDATE …), c1 AS (INSERT …)
+ *     SELECT set_config('tidemark.actor', $1, true), (SELECT count(*) FROM l0), (SELECT tidemark.expect(count(*), …) FROM c0), …
+ *
+ * The main SELECT sets the actor, because a CTE that nobody reads may never be evaluated; the triggers run when the whole
+ * statement ends. Its columns are evaluated from left to right, and pull the changes in program order: locks first, a name is freed before
+ * it is taken. A save or delete that does not meet its row raises TM001, which undoes the whole statement.
+ */
+export function flushStatement(
+  changes: readonly PendingChange[],
+  actor: string,
+  withLocks: boolean,
+): Statement {
+  const parameters: unknown[] = [actor];
+  const ctes: string[] = [];
+  const columns = [`set_config('tidemark.actor', $1, true) AS actor`];
+  const append = (name: string, fragment: Fragment, materialized = '') => {
+    ctes.push(`${name} AS ${materialized}(${fragment.sql})`);
+    parameters.push(...fragment.parameters);
+  };
+  for (const [n, rows] of (withLocks ? rowsToLock(changes) : []).entries()) {
+    append(`l${n}`, lockSql(rows, parameters.length), 'MATERIALIZED ');
+    columns.push(`(SELECT count(*) FROM l${n}) AS l${n}`);
+  }
+  for (const [n, change] of changes.entries()) {
+    append(`c${n}`, changeSql(change, parameters.length));
+    if (change.kind === 'save' || change.kind === 'delete') {
+      columns.push(
+        `(SELECT tidemark.expect(count(*), $${parameters.push(touchedRow(change))}) FROM c${n}) AS c${n}`,
+      );
+    } else {
+      columns.push(`(SELECT json_agg(to_json(c${n}))::text FROM c${n}) AS c${n}`);
+    }
+  }
+  const text = `WITH ${ctes.join(', ')} SELECT ${columns.join(', ')}`;
+  const recurs = changes.length <= 4 && changes.every((change) => change.kind !== 'stage');
+  const name = recurs ? statementName(text) : undefined;
+  return name === undefined ? { text, parameters } : { text, parameters, name };
+}
+
+/** Locks all rows of several statements before the first of them draws a tid; undefined when there are not several rows. */
+export function lockStatement(changes: readonly PendingChange[]): Statement | undefined {
+  const parameters: unknown[] = [];
+  const locks = rowsToLock(changes).map((rows) => {
+    const fragment = lockSql(rows, parameters.length);
+    parameters.push(...fragment.parameters);
+    return fragment.sql;
+  });
+  if (locks.length === 0) return undefined;
+  const ctes = locks.map((lock, n) => `l${n} AS MATERIALIZED (${lock})`);
+  const counts = locks.map((_, n) => `(SELECT count(*) FROM l${n}) AS l${n}`);
+  return { text: `WITH ${ctes.join(', ')} SELECT ${counts.join(', ')}`, parameters };
+}
+
+/** Tells each change what its statement returned. */
+export function settle(changes: readonly PendingChange[], answer: Record<string, unknown>): void {
+  for (const [n, change] of changes.entries()) {
+    const rows = answer[`c${n}`];
+    if (change.kind === 'create') change.done((parseExact(rows as string) as Row[])[0] as Row);
+    if (change.kind === 'stage') change.done(typeof rows === 'string' ? (parseExact(rows) as Row[]) : []);
+  }
+}
+
+const names = new Map<string, string>();
+
+/** PostgreSQL keeps a prepared statement for as long as its connection lives, so only so many shapes get a name. */
+function statementName(text: string): string | undefined {
+  let name = names.get(text);
+  if (name === undefined && names.size < 500) {
+    name = `tm_${createHash('sha256').update(text).digest('hex').slice(0, 24)}`;
+    names.set(text, name);
+  }
+  return name;
+}

@@ -1,0 +1,228 @@
+import { KernelError, type Queryable } from '#libs/database';
+import {
+  type Change,
+  ENTRY_COLUMNS,
+  type EntryRow,
+  type JournalEntry,
+  type Position,
+  toEntry,
+} from './entry.ts';
+import { parseExact } from './exact-json.ts';
+
+export interface ReadOptions {
+  readonly after: Position;
+  /** The highest tid wanted. A reader that must not skip gives a safe tid, asked for in an earlier statement. */
+  readonly upto?: number;
+  readonly limit: number;
+  readonly resource?: string;
+  /** Stops after the entry whose values reach this many bytes in all; one entry always comes. */
+  readonly bytes?: number;
+}
+
+/** Entries of one statement. `cut`: the limit or the bytes were reached, so there may be more, also of the last tid. */
+export interface JournalPage {
+  readonly entries: JournalEntry[];
+  readonly bytes: number;
+  readonly cut: boolean;
+}
+
+/**
+ * Journal entries after a position, by (tid, resource, id), at most `limit`: the last tid may be cut, and is resumed by the position of
+ * the last entry. Prepared: planning over many partitions would take longer than reading.
+ */
+export async function readPage(db: Queryable, options: ReadOptions): Promise<JournalPage> {
+  const { after, limit } = options;
+  const inside = after.resource !== undefined;
+  const { rows } = await db.query<EntryRow & { found: string; bytes: string }>(
+    options.resource === undefined ? READ_ALL : READ_ONE,
+    [
+      inside ? after.tid : after.tid + 1,
+      after.resource ?? '',
+      after.id ?? '',
+      options.upto ?? Number.MAX_SAFE_INTEGER,
+      limit,
+      options.bytes ?? Number.MAX_SAFE_INTEGER,
+      ...(options.resource === undefined ? [] : [options.resource]),
+    ],
+    options.resource === undefined ? 'tidemark_read' : 'tidemark_read_one',
+  );
+  const found = Number(rows[0]?.found ?? 0);
+  return {
+    entries: rows.map(({ found: _found, bytes: _bytes, ...row }) => toEntry(row)),
+    bytes: Number(rows.at(-1)?.bytes ?? 0),
+    cut: rows.length < found || found >= limit,
+  };
+}
+
+/** The entries of a page, for callers to whom it does not matter whether there are more. */
+export async function readEntries(db: Queryable, options: ReadOptions): Promise<JournalEntry[]> {
+  return (await readPage(db, options)).entries;
+}
+
+const read = (where: string) => `
+  WITH e AS MATERIALIZED (
+    SELECT * FROM tidemark.journal
+      WHERE tid >= $1 AND tid <= $4 AND (tid > $1 OR (resource, id) > ($2, $3)) ${where}
+      ORDER BY tid, resource, id LIMIT $5
+  ), l AS MATERIALIZED (
+    SELECT tid, resource, id FROM e ORDER BY tid DESC, resource DESC, id DESC LIMIT 1
+  ), h AS MATERIALIZED (
+    SELECT resource, tid, id, json_object_agg(field, value)::text AS values
+      FROM tidemark.history
+      WHERE tid >= $1 AND tid <= (SELECT l.tid FROM l) AND (tid > $1 OR (resource, id) > ($2, $3)) ${where}
+        AND (tid < (SELECT l.tid FROM l) OR (resource, id) <= (SELECT l.resource, l.id FROM l))
+      GROUP BY resource, tid, id
+  ), p AS (
+    SELECT e.*, h.values, octet_length(h.values) AS size, count(*) OVER () AS found,
+        coalesce(sum(octet_length(h.values)) OVER (ORDER BY e.tid, e.resource, e.id), 0) AS bytes
+      FROM e LEFT JOIN h ON h.resource = e.resource AND h.tid = e.tid AND h.id = e.id
+  )
+  SELECT ${ENTRY_COLUMNS}, e.values, e.found::text AS found, e.bytes::text AS bytes
+    FROM p e WHERE e.bytes - coalesce(e.size, 0) < $6
+    ORDER BY e.tid, e.resource, e.id`;
+const READ_ALL = read('');
+const READ_ONE = read('AND resource = $7');
+
+/** The head (highest tid ever drawn) and the safe tid (up to which nothing can appear any more). */
+export async function frontier(db: Queryable): Promise<{ head: number; safe: number }> {
+  const { rows } = await db.query<{ head: string; safe: string }>(
+    'SELECT head, safe FROM tidemark.frontier()',
+    [],
+    'tidemark_frontier',
+  );
+  const row = rows[0] as { head: string; safe: string };
+  return { head: Number(row.head), safe: Number(row.safe) };
+}
+
+/** The name of this database in cursors. */
+export async function readEpoch(db: Queryable): Promise<string> {
+  const { rows } = await db.query<{ epoch: string }>('SELECT epoch FROM tidemark.epoch');
+  return (rows[0] as { epoch: string }).epoch;
+}
+
+/** Changes with old and new values, after a position, by (tid, resource, id). */
+export async function readChanges(db: Queryable, options: ReadOptions): Promise<Change[]> {
+  return withOldValues(db, await readEntries(db, options));
+}
+
+/** The changes of one row, newest first, before a tid (exclusive). */
+export async function changesOf(
+  db: Queryable,
+  resource: string,
+  id: string,
+  options: { before?: number; limit: number },
+): Promise<Change[]> {
+  const { rows } = await db.query<EntryRow>(
+    `SELECT ${ENTRY_COLUMNS}, (
+         SELECT json_object_agg(h.field, h.value)::text FROM tidemark.history h
+           WHERE h.resource = e.resource AND h.tid = e.tid AND h.id = e.id
+       ) AS values
+       FROM tidemark.journal e WHERE e.resource = $1 AND e.id = $2 AND e.tid < $3 ORDER BY e.tid DESC LIMIT $4`,
+    [resource, id, options.before ?? Number.MAX_SAFE_INTEGER, options.limit],
+  );
+  return withOldValues(db, rows.map(toEntry));
+}
+
+/** All changes of one tid; KernelError `not_found` when there is none. */
+export async function changesOfTid(db: Queryable, tid: number): Promise<Change[]> {
+  const entries = await readEntries(db, {
+    after: { tid: tid - 1 },
+    upto: tid,
+    limit: Number.MAX_SAFE_INTEGER,
+  });
+  if (entries.length === 0) throw new KernelError('not_found', `no change has the tid ${tid}`);
+  return withOldValues(db, entries);
+}
+
+/** Adds what each field held before: two statements for the whole batch, by index. */
+export async function withOldValues(db: Queryable, entries: readonly JournalEntry[]): Promise<Change[]> {
+  const old = entries.map(() => ({}) as Record<string, unknown>);
+  await addOldValues(
+    db,
+    entries,
+    old,
+    (entry) => entry.change !== 'CREATE' && entry.change !== 'DELETE',
+    OLD_OF_MODIFIED,
+  );
+  await addOldValues(db, entries, old, (entry) => entry.change === 'DELETE', OLD_OF_DELETED);
+  return entries.map((entry, n) => toChange(entry, old[n] ?? {}));
+}
+
+async function addOldValues(
+  db: Queryable,
+  entries: readonly JournalEntry[],
+  old: Record<string, unknown>[],
+  wanted: (entry: JournalEntry) => boolean,
+  statement: string,
+): Promise<void> {
+  const places = entries
+    .keys()
+    .filter((n) => wanted(entries[n] as JournalEntry))
+    .toArray();
+  if (places.length === 0) return;
+  const batch = places.map((n) => entries[n] as JournalEntry);
+  const { rows } = await db.query<{ n: string; old: string | null }>(statement, [
+    batch.map((e) => e.resource),
+    batch.map((e) => e.tid),
+    batch.map((e) => e.id),
+  ]);
+  for (const row of rows) {
+    if (row.old !== null)
+      old[places[Number(row.n) - 1] as number] = parseExact(row.old) as Record<string, unknown>;
+  }
+}
+
+const BATCH = 'unnest($1::text[], $2::bigint[], $3::text[]) WITH ORDINALITY b(resource, tid, id, n)';
+
+// Walks the row's journal backwards to the last change that touched the field, at most to its CREATE.
+const OLD_OF_MODIFIED = `
+  SELECT b.n, json_object_agg(h.field, p.value)::text AS old
+    FROM ${BATCH}
+    JOIN tidemark.history h ON h.resource = b.resource AND h.tid = b.tid AND h.id = b.id
+    LEFT JOIN LATERAL (
+      SELECT o.value FROM tidemark.journal j
+        LEFT JOIN tidemark.history o ON o.resource = j.resource AND o.tid = j.tid AND o.id = j.id AND o.field = h.field
+        WHERE j.resource = b.resource AND j.id = b.id AND j.tid < b.tid AND (o.tid IS NOT NULL OR j.change IN ('CREATE', 'DELETE'))
+        ORDER BY j.tid DESC LIMIT 1
+    ) p ON true
+    GROUP BY b.n`;
+
+const OLD_OF_DELETED = `
+  SELECT b.n, (
+      SELECT json_object_agg(f.field, f.value)::text FROM (
+        SELECT DISTINCT ON (h.field) h.field, h.value FROM tidemark.journal j
+          JOIN tidemark.history h ON h.resource = j.resource AND h.tid = j.tid AND h.id = j.id
+          WHERE j.resource = b.resource AND j.id = b.id AND j.tid < b.tid AND j.tid >= c.tid
+          ORDER BY h.field, j.tid DESC
+      ) f WHERE f.value IS NOT NULL
+    ) AS old
+    FROM ${BATCH}
+    CROSS JOIN LATERAL (
+      SELECT j.tid, j.change FROM tidemark.journal j
+        WHERE j.resource = b.resource AND j.id = b.id AND j.tid < b.tid AND j.change IN ('CREATE', 'DELETE')
+        ORDER BY j.tid DESC LIMIT 1
+    ) c WHERE c.change = 'CREATE'`;
+
+function toChange(entry: JournalEntry, old: Record<string, unknown>): Change {
+  const names = entry.change === 'DELETE' ? Object.keys(old) : Object.keys(entry.values);
+  const { tid, resource, id, change, author, ipnr, authenticated, origin, txn, comment, meta } = entry;
+  return {
+    ...{
+      tid,
+      resource,
+      id,
+      change,
+      time: entry.time,
+      author,
+      ipnr,
+      authenticated,
+      origin,
+      txn,
+      comment,
+      meta,
+    },
+    fields: Object.fromEntries(
+      names.map((name) => [name, { old: old[name] ?? null, new: entry.values[name] ?? null }]),
+    ),
+  };
+}

@@ -1,0 +1,302 @@
+import { randomUUID } from 'node:crypto';
+import type { Kysely, OperationNodeSource } from 'kysely';
+import { type Connection, type ConnectionSource, KernelError, kyselyOver, translate } from '#libs/database';
+import { type Actor, actorSetting } from './actor.ts';
+import { type PendingChange, stagedNode, touchedRow } from './changes.ts';
+import { flushStatement, lockStatement, type Statement, settle } from './flush-statement.ts';
+import { type Key, keyValues, quoteName, quoteTable, type Resource, type Row } from './resource.ts';
+import { UnitOfWork } from './unit-of-work.ts';
+
+/** What a commit has journaled: the highest tid drawn (null when nothing changed) and the number of journaled changes. */
+export interface Committed {
+  readonly tid: number | null;
+  readonly changes: number;
+}
+
+export interface ModelTransactionOptions {
+  readonly database: ConnectionSource;
+  /** The process, as the journal names it. */
+  readonly origin: string;
+  readonly onCommit?: (committed: Committed) => void;
+}
+
+/** A row to be created; its key (and row_version) are known after the flush. */
+export interface Created<R = Row> {
+  readonly row: R;
+}
+
+/** A staged builder's outcome, after the flush. */
+export interface Staged {
+  readonly rowCount: number;
+  readonly rows: Row[];
+}
+
+/**
+ * The unit of work through which a process changes model rows (Trac's Journaling Proposal, B-07): prepare, save, commit.
+ *
+ * Changes are buffered and flushed as one statement where they do not depend on each other, so the usual mutation is one round trip, one
+ * tid, and either all of it is there afterwards or nothing. `read`, `lock` and `flush` open a database transaction before that.
+ * Rows that exist are locked in key order before anything is changed, when there are several. Not for use by several callers at once.
+ */
+export class ModelTransaction<DB = unknown> {
+  readonly #options: ModelTransactionOptions;
+  readonly #name = randomUUID();
+  readonly #work = new UnitOfWork();
+  #actor: Actor | undefined;
+  #opening: Promise<Connection> | undefined;
+  #read: Kysely<DB> | undefined;
+  #over = false;
+
+  constructor(options: ModelTransactionOptions) {
+    this.#options = options;
+  }
+
+  /** Says who acts. To be called before anything is flushed, read or locked. */
+  prepare(actor: Actor): this {
+    this.#actor = actor;
+    return this;
+  }
+
+  /** Creates a row. The key may be given; otherwise the database makes it, and it is known after the flush. */
+  create<R>(resource: Resource<R>, values: Partial<R>): Created<R> {
+    let row: Row | undefined;
+    this.#add({
+      kind: 'create',
+      resource,
+      values: { ...values } as Row,
+      done: (made) => {
+        row = made;
+      },
+    });
+    return {
+      get row(): R {
+        return flushed(row, `the new ${resource.name}`) as R;
+      },
+    };
+  }
+
+  /** Changes fields of a row. If the row is not there, or not at `ifVersion`, the flush fails: `not_found` or `stale`. */
+  save<R>(resource: Resource<R>, key: Key, values: Partial<R>, options: { ifVersion?: number } = {}): void {
+    this.#add({ kind: 'save', resource, key, values: { ...values } as Row, ...options });
+  }
+
+  /** Deletes a row. If it is not there, or not at `ifVersion`, the flush fails: `not_found` or `stale`. */
+  delete<R>(resource: Resource<R>, key: Key, options: { ifVersion?: number } = {}): void {
+    this.#add({ kind: 'delete', resource, key, ...options });
+  }
+
+  /** Takes any Kysely insert, update or delete builder into the flush; with `returning` its rows are known afterwards. */
+  stage(builder: OperationNodeSource): Staged {
+    let rows: Row[] | undefined;
+    const node = stagedNode(builder);
+    this.#add({
+      kind: 'stage',
+      node,
+      done: (made) => {
+        rows = made;
+      },
+    });
+    return {
+      get rowCount(): number {
+        return flushed(rows, 'the staged statement').length;
+      },
+      get rows(): Row[] {
+        return flushed(rows, 'the staged statement');
+      },
+    };
+  }
+
+  /** Reads inside this transaction: sees what was flushed. */
+  get read(): Kysely<DB> {
+    this.#assertOpen();
+    this.#read ??= kyselyOver<DB>(() => this.#open());
+    return this.#read;
+  }
+
+  /** Locks a row against other writers until the end, and returns it; undefined when there is none. */
+  async lock<R>(resource: Resource<R>, key: Key): Promise<R | undefined> {
+    this.#assertOpen();
+    const where = resource.key.map((column, n) => `${quoteName(column)} = $${n + 1}`).join(' AND ');
+    const connection = await this.#open();
+    const { rows } = await this.#run(connection, {
+      text: `SELECT * FROM ${quoteTable(resource.table)} WHERE ${where} FOR UPDATE`,
+      parameters: [...keyValues(resource, key)],
+    });
+    return rows[0] as R | undefined;
+  }
+
+  /** Writes the buffered changes now, inside the transaction. */
+  async flush(): Promise<void> {
+    this.#assertOpen();
+    if (this.#work.size > 0) await this.#write(await this.#open(), this.#work.takeStatements());
+  }
+
+  /** Flushes and commits. Nothing is announced before that; afterwards this transaction is over. */
+  async commit(): Promise<Committed> {
+    this.#assertOpen();
+    const statements = this.#work.takeStatements();
+    const committed =
+      this.#opening === undefined && statements.length <= 1
+        ? await this.#commitAtOnce(statements[0] ?? [])
+        : await this.#commitOpened(statements);
+    if (committed.tid !== null) this.#options.onCommit?.(committed);
+    return committed;
+  }
+
+  /** Undoes what was flushed and drops the rest. Does nothing when the transaction is over. */
+  async rollback(): Promise<void> {
+    if (this.#over) return;
+    this.#over = true;
+    const connection = await this.#opening?.catch(() => undefined);
+    if (!connection) return;
+    try {
+      await connection.query('ROLLBACK');
+      connection.release();
+    } catch (error) {
+      connection.release(error as Error);
+    }
+  }
+
+  /** One statement in autocommit. It may be repeated after a deadlock: nothing of it is left then. */
+  async #commitAtOnce(changes: readonly PendingChange[]): Promise<Committed> {
+    if (changes.length === 0) {
+      this.#over = true;
+      return { tid: null, changes: 0 };
+    }
+    const statement = this.#flushOf(changes, true);
+    const connection = await this.#options.database.connect();
+    try {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          const answer = await connection.query<Row>(statement.text, statement.parameters, statement.name);
+          settle(changes, answer.rows[0] as Row);
+          return drawnByNotices(answer.notices);
+        } catch (error) {
+          if (
+            attempt === 3 ||
+            !(error instanceof Error && 'code' in error && RETRIABLE.has(String(error.code)))
+          )
+            throw error;
+        }
+      }
+    } catch (error) {
+      throw await this.#explain(error, changes);
+    } finally {
+      this.#over = true;
+      connection.release();
+    }
+  }
+
+  async #commitOpened(statements: readonly PendingChange[][]): Promise<Committed> {
+    const connection = await this.#open();
+    await this.#write(connection, statements);
+    const { rows } = await this.#run(connection, {
+      text: 'SELECT tid, changes FROM tidemark.drawn()',
+      parameters: [],
+    });
+    await this.#run(connection, { text: 'COMMIT', parameters: [] });
+    this.#over = true;
+    connection.release();
+    const { tid, changes } = rows[0] as { tid: string | null; changes: string | null };
+    return { tid: tid === null ? null : Number(tid), changes: Number(changes ?? 0) };
+  }
+
+  async #write(connection: Connection, statements: readonly PendingChange[][]): Promise<void> {
+    const locks = statements.length > 1 ? lockStatement(statements.flat()) : undefined;
+    if (locks) await this.#run(connection, locks);
+    for (const changes of statements) {
+      const { rows } = await this.#run(connection, this.#flushOf(changes, statements.length === 1), changes);
+      settle(changes, rows[0] as Row);
+    }
+  }
+
+  /** Runs a statement of the opened transaction; whatever fails ends the whole of it. */
+  async #run(
+    connection: Connection,
+    statement: Statement,
+    changes: readonly PendingChange[] = [],
+  ): Promise<{ rows: unknown[] }> {
+    try {
+      return await connection.query(statement.text, statement.parameters, statement.name);
+    } catch (error) {
+      await this.rollback();
+      throw await this.#explain(error, changes);
+    }
+  }
+
+  #open(): Promise<Connection> {
+    this.#opening ??= this.#begin();
+    return this.#opening;
+  }
+
+  async #begin(): Promise<Connection> {
+    const actor = this.#setting({});
+    const connection = await this.#options.database.connect();
+    try {
+      await connection.query('BEGIN');
+      await connection.query(`SELECT set_config('tidemark.actor', $1, true)`, [actor]);
+      return connection;
+    } catch (error) {
+      connection.release(error as Error);
+      throw translate(error);
+    }
+  }
+
+  #flushOf(changes: readonly PendingChange[], withLocks: boolean): Statement {
+    return flushStatement(changes, this.#setting({ flush: randomUUID() }), withLocks);
+  }
+
+  #setting(names: { flush?: string }): string {
+    if (!this.#actor) throw new KernelError('invalid', 'prepare(actor) first: a change needs an author');
+    return actorSetting(this.#actor, this.#options.origin, { ...names, transaction: this.#name });
+  }
+
+  #add(change: PendingChange): void {
+    this.#assertOpen();
+    this.#work.add(change);
+  }
+
+  #assertOpen(): void {
+    if (this.#over) throw new KernelError('conflict', 'this ModelTransaction is over: begin another one');
+  }
+
+  /** TM001 names a row that a save or delete did not meet: it is gone, or at another version. */
+  async #explain(error: unknown, changes: readonly PendingChange[]): Promise<unknown> {
+    const failed = changes.find(
+      (change) =>
+        (error as { code?: string }).code === 'TM001' && touchedRow(change) === (error as Error).message,
+    );
+    if (failed?.kind !== 'save' && failed?.kind !== 'delete') return translate(error);
+    const { resource, key, ifVersion } = failed;
+    const where = resource.key.map((column, n) => `${quoteName(column)} = $${n + 1}`).join(' AND ');
+    const { rows } = await this.#options.database.query(
+      `SELECT 1 FROM ${quoteTable(resource.table)} WHERE ${where}`,
+      keyValues(resource, key),
+    );
+    const row = touchedRow(failed);
+    return ifVersion !== undefined && rows.length > 0
+      ? new KernelError('stale', `${row} is not at version ${ifVersion} any more`)
+      : new KernelError('not_found', `${row} does not exist`);
+  }
+}
+
+/** Deadlock and serialization failure: the statement has left nothing behind. */
+const RETRIABLE = new Set(['40P01', '40001']);
+
+function flushed<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new KernelError('conflict', `${what} is known after the flush only`);
+  return value;
+}
+
+/** A flush in autocommit reports its tids as INFO messages: "tidemark <tid> <changes>" (docs/decisions/0002-tid-by-info-message.md). */
+function drawnByNotices(notices: readonly { code: string; message: string }[]): Committed {
+  let tid: number | null = null;
+  let changes = 0;
+  for (const notice of notices) {
+    if (notice.code !== 'TM000') continue;
+    const [, drawn, count] = notice.message.split(' ');
+    tid = Math.max(tid ?? 0, Number(drawn));
+    changes += Number(count);
+  }
+  return { tid, changes };
+}
