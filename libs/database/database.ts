@@ -69,6 +69,8 @@ export class Database<DB = unknown> implements ConnectionSource {
 
   async close(): Promise<void> {
     await this.kysely.destroy();
+    // Kysely ends the pool only if it has used it
+    if (!this.pool.ending) await this.pool.end();
   }
 }
 

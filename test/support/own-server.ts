@@ -1,0 +1,71 @@
+import { chmodSync, chownSync, mkdtempSync, readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Database, migrate, migrationsFolder } from '#libs/database';
+import { nativeFolder, unprivilegedAccount } from '../../libs/database/embedded/binaries.ts';
+import {
+  type Cluster,
+  createCluster,
+  type Postgres,
+  startPostgres,
+} from '../../libs/database/embedded/postgres.ts';
+
+/** A PostgreSQL of a test's own, to stop and to kill. */
+export interface OwnServer {
+  readonly url: string;
+  readonly ownerUrl: string;
+  /** SIGKILL to the postmaster; resolves when it is gone. */
+  kill9(): Promise<void>;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts the packaged PostgreSQL in a temporary folder, durable unless the settings say otherwise. */
+export async function ownServer(
+  options: { migrated?: boolean; settings?: Record<string, string> } = {},
+): Promise<OwnServer> {
+  const account = unprivilegedAccount();
+  const place = mkdtempSync(join(tmpdir(), 'tidemark-'));
+  if (account.uid !== undefined && account.gid !== undefined) chownSync(place, account.uid, account.gid);
+  chmodSync(place, 0o700);
+  const cluster: Cluster = {
+    place,
+    account,
+    native: nativeFolder(account, place),
+    settings: options.settings ?? {},
+  };
+  await createCluster(cluster, { sync: false });
+  let postgres: Postgres = await startPostgres(cluster);
+  const url = (role: string, database: string) =>
+    `postgres://${role}@localhost/${database}?host=${encodeURIComponent(place)}`;
+  if (options.migrated !== false) await prepare(url);
+  return {
+    url: url('tidemark', 'tidemark'),
+    ownerUrl: url('postgres', options.migrated === false ? 'postgres' : 'tidemark'),
+    async kill9() {
+      process.kill(
+        Number(readFileSync(join(place, 'data/postmaster.pid'), 'utf8').split('\n')[0]),
+        'SIGKILL',
+      );
+      await postgres.gone;
+    },
+    async start() {
+      postgres = await startPostgres(cluster);
+    },
+    async stop() {
+      await postgres.stop();
+      await rm(place, { recursive: true, force: true });
+    },
+  };
+}
+
+async function prepare(url: (role: string, database: string) => string): Promise<void> {
+  const admin = Database.open({ url: url('postgres', 'postgres'), poolSize: 1 });
+  await admin.query('CREATE DATABASE tidemark');
+  await admin.close();
+  await migrate(url('postgres', 'tidemark'), [migrationsFolder]);
+  const owner = Database.open({ url: url('postgres', 'tidemark'), poolSize: 1 });
+  await owner.query('CREATE ROLE tidemark LOGIN IN ROLE tidemark_app');
+  await owner.close();
+}
