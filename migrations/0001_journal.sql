@@ -9,6 +9,8 @@
 DO $$
 DECLARE
   app_role text;
+  -- from 16 on, whoever creates a role is made a member that may grant it, but may not work as it
+  working_as text := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
   FOREACH app_role IN ARRAY ARRAY['tidemark_app', 'tidemark_importer'] LOOP
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = app_role) THEN
@@ -26,7 +28,7 @@ BEGIN
   END LOOP;
   -- The owner works as either of them (SET ROLE). A role that may not grant must have been made a member.
   FOREACH app_role IN ARRAY ARRAY['tidemark_app', 'tidemark_importer'] LOOP
-    IF NOT pg_has_role(current_user, app_role, 'MEMBER') THEN
+    IF NOT pg_has_role(current_user, app_role, working_as) THEN
       EXECUTE format('GRANT %I TO %I', app_role, current_user);
     END IF;
   END LOOP;
@@ -62,7 +64,6 @@ CREATE TABLE tidemark.epoch (
   created timestamptz NOT NULL DEFAULT now()
 );
 INSERT INTO tidemark.epoch DEFAULT VALUES;
-GRANT SELECT (epoch, created) ON tidemark.epoch TO tidemark_app;
 
 CREATE SEQUENCE tidemark.tid CACHE 1 NO CYCLE;
 -- A sequence that was never called does not say so: its position reads 1. The first value is burnt.
@@ -93,17 +94,16 @@ CREATE TABLE tidemark.history (
   value jsonb
 ) PARTITION BY LIST (resource);
 
-GRANT SELECT ON tidemark.journal, tidemark.history TO tidemark_app;
-
--- What journal_table() was last told and saw: the columns, to find out which values later DDL has changed.
+-- What journal_table() was last told and saw: the shape, to find out which values later DDL has changed.
 CREATE TABLE tidemark.resources (
   resource text COLLATE "C" PRIMARY KEY,
   relation regclass NOT NULL UNIQUE,
   relation_name text NOT NULL,
-  columns jsonb NOT NULL,
+  journal regclass NOT NULL,
+  history regclass NOT NULL,
+  shape jsonb NOT NULL,
   versioned boolean NOT NULL
 );
-GRANT SELECT ON tidemark.resources TO tidemark_app;
 
 -- Server processes that are alive, each under the origin it writes into the journal.
 CREATE TABLE tidemark.processes (
@@ -116,7 +116,6 @@ CREATE TABLE tidemark.processes (
   seen timestamptz NOT NULL DEFAULT now(),
   position bigint NOT NULL
 );
-GRANT SELECT, INSERT, UPDATE, DELETE ON tidemark.processes TO tidemark_app;
 
 -- ---------------------------------------------------------------------------------------------------------
 -- Drawing a tid, and what is safe to read
@@ -127,14 +126,16 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON tidemark.processes TO tidemark_app;
 -- tid above the lowest key so held is safe to read. The setting only saves locks; it is never trusted,
 -- because any session can write it: the key is the lower of setting and position.
 CREATE FUNCTION tidemark.draw_tid() RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
   issued bigint := pg_sequence_last_value('tidemark.tid'::regclass);
-  guard bigint := nullif(current_setting('tidemark.floor', true), '')::bigint;
+  setting text := current_setting('tidemark.floor', true);
+  guard bigint := issued;
 BEGIN
-  IF guard IS NULL OR guard > issued OR guard < 0 THEN
-    guard := issued;
-    PERFORM set_config('tidemark.floor', guard::text, true);
+  IF setting <> '' AND setting::bigint BETWEEN 0 AND issued THEN
+    guard := setting;
+  ELSE
+    setting := set_config('tidemark.floor', issued::text, true);
   END IF;
   PERFORM pg_advisory_xact_lock_shared((29796::bigint << 48) | guard);
   RETURN nextval('tidemark.tid');
@@ -161,15 +162,33 @@ END $$;
 CREATE FUNCTION tidemark.safe_tid() RETURNS bigint
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS 'SELECT safe FROM tidemark.frontier()';
 
-REVOKE EXECUTE ON FUNCTION tidemark.draw_tid(), tidemark.frontier(), tidemark.safe_tid() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION tidemark.frontier(), tidemark.safe_tid() TO tidemark_app;
-
--- What all journal rows of one trigger call have in common. No row comes back when nothing changed, and no
--- tid is drawn then.
---
--- The actor is the transaction-local setting tidemark.actor, a JSON object: author, ipnr, authenticated,
--- origin, comment, meta, and two names a ModelTransaction gives itself: flush (this statement) and transaction.
+-- What tidemark.actor holds, as JSON. flush (this statement) and transaction are names a ModelTransaction gives itself;
 -- time and meta.effects = false are for the importer and the owner alone.
+CREATE TYPE tidemark.actor AS (
+  author text,
+  ipnr inet,
+  authenticated boolean,
+  origin uuid,
+  comment text,
+  meta jsonb,
+  flush text,
+  transaction text,
+  "time" timestamptz
+);
+
+-- What tidemark.drawn carries from one trigger call of a transaction to the next: the last tid drawn, the statement it may
+-- be shared in, the first tid of the ModelTransaction, and the number of journaled changes.
+CREATE TYPE tidemark.drawn AS (
+  xact xid8,
+  tid bigint,
+  "time" timestamptz,
+  mark text,
+  transaction text,
+  txn bigint,
+  changes bigint
+);
+
+-- What all journal rows of one trigger call have in common; tid is null when nothing changed, and none is drawn then.
 --
 -- Trigger calls share one tid only if they belong to one client statement of one named flush: the flush's name
 -- and statement_timestamp() are equal, the operation is not one that a foreign key's action can perform on
@@ -177,78 +196,89 @@ GRANT EXECUTE ON FUNCTION tidemark.frontier(), tidemark.safe_tid() TO tidemark_a
 -- own: a tid drawn for one row and used for another that was locked later puts tid order and commit order
 -- apart (4,776 of 50,486 changes of hot rows, 0 otherwise).
 --
--- tidemark.drawn carries that from one call to the next. It is signed, as any session can set it.
-CREATE FUNCTION tidemark.stamp(may_share boolean, changed bigint) RETURNS TABLE (
-  tid bigint, txn bigint, "time" timestamptz, author text, ipnr inet, authenticated boolean, origin uuid,
-  db_role text, comment text, meta jsonb
-) LANGUAGE plpgsql ROWS 1 SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
+-- tidemark.drawn is signed, as any session can set it. The signature needs no HMAC: what would be appended to a signed
+-- text to make another begins with bytes that no text can hold.
+--
+-- It runs with the rights and settings of the trigger function that calls it. Few and plain expressions: plpgsql
+-- prepares each anew in every transaction, and that was a third of the cost of a journaled change.
+CREATE FUNCTION tidemark.stamp(may_share boolean, changed bigint, OUT tid bigint, OUT txn bigint, OUT "time" timestamptz,
+  OUT author text, OUT ipnr inet, OUT authenticated boolean, OUT origin uuid, OUT db_role text, OUT comment text, OUT meta jsonb,
+  OUT told text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
 DECLARE
-  actor jsonb := nullif(current_setting('tidemark.actor', true), '')::jsonb;
-  drawn jsonb;
-  setting text;
+  setting text := current_setting('tidemark.actor', true);
+  actor tidemark.actor;
+  drawn tidemark.drawn;
   secret bytea;
   mark text;
 BEGIN
   IF changed = 0 THEN RETURN; END IF;
-  IF jsonb_typeof(actor) IS DISTINCT FROM 'object' THEN actor := '{}'; END IF;
   db_role := coalesce(nullif(current_setting('role'), 'none'), session_user);
-
-  IF (actor ? 'time' OR actor #> '{meta,effects}' = 'false')
-    AND NOT pg_has_role(db_role, 'tidemark_importer', 'USAGE') AND NOT pg_has_role(db_role, current_user, 'USAGE') THEN
-    RAISE EXCEPTION 'only the importer and the owner may set the time of a change or mute its effects, not %', db_role
-      USING ERRCODE = 'insufficient_privilege';
+  IF setting <> '' AND jsonb_typeof(setting::jsonb) = 'object' THEN
+    actor := jsonb_populate_record(NULL::tidemark.actor, setting::jsonb);
+    IF actor.time IS NOT NULL OR actor.meta -> 'effects' = 'false' THEN
+      IF NOT pg_has_role(db_role, 'tidemark_importer', 'USAGE') AND NOT pg_has_role(db_role, current_user, 'USAGE') THEN
+        RAISE EXCEPTION 'only the importer and the owner may set the time of a change or mute its effects, not %', db_role
+          USING ERRCODE = 'insufficient_privilege';
+      END IF;
+    END IF;
   END IF;
 
   SELECT e.signing_key INTO secret FROM tidemark.epoch e;
   setting := current_setting('tidemark.drawn', true);
-  IF setting <> '' AND left(setting, 64) = encode(sha256(secret || convert_to(substr(setting, 65), 'UTF8')), 'hex') THEN
-    drawn := substr(setting, 65)::jsonb;
-    -- signed in another transaction of this session, and put back by hand
-    IF (drawn ->> 'xact') IS DISTINCT FROM transaction_timestamp()::text || pg_backend_pid() THEN drawn := NULL; END IF;
+  IF setting <> '' THEN
+    IF left(setting, 64) = encode(sha256(secret || convert_to(substr(setting, 65), 'UTF8')), 'hex') THEN
+      drawn := substr(setting, 65)::tidemark.drawn;
+      -- signed in another transaction, and put back by hand
+      IF drawn.xact <> pg_current_xact_id() THEN drawn := NULL; END IF;
+    END IF;
   END IF;
 
-  IF may_share AND actor ? 'flush' AND pg_trigger_depth() = 1 THEN
-    mark := (actor ->> 'flush') || '@' || statement_timestamp();
+  IF may_share AND actor.flush IS NOT NULL AND pg_trigger_depth() = 1 THEN
+    mark := actor.flush || '@' || statement_timestamp();
   END IF;
-  IF mark = drawn ->> 'mark' THEN
-    tid := drawn -> 'tid';
-    time := (drawn ->> 'time')::timestamptz;
+  IF mark = drawn.mark THEN
+    tid := drawn.tid;
+    time := drawn.time;
   ELSE
     tid := tidemark.draw_tid();
-    time := coalesce((actor ->> 'time')::timestamptz, clock_timestamp());
+    time := coalesce(actor.time, clock_timestamp());
   END IF;
-  IF drawn ->> 'transaction' IS NOT DISTINCT FROM actor ->> 'transaction' THEN txn := drawn -> 'txn'; END IF;
-  txn := coalesce(txn, tid);
+  IF drawn.txn IS NOT NULL AND drawn.transaction IS NOT DISTINCT FROM actor.transaction THEN
+    txn := drawn.txn;
+  ELSE
+    txn := tid;
+  END IF;
 
-  setting := jsonb_build_object(
-    'xact', transaction_timestamp()::text || pg_backend_pid(), 'mark', mark, 'tid', tid, 'time', time,
-    'transaction', actor ->> 'transaction', 'txn', txn, 'changes', changed + coalesce((drawn -> 'changes')::bigint, 0));
-  PERFORM set_config('tidemark.drawn', encode(sha256(secret || convert_to(setting, 'UTF8')), 'hex') || setting, true);
+  drawn := (pg_current_xact_id(), tid, time, mark, actor.transaction, txn, changed + coalesce(drawn.changes, 0));
+  setting := drawn::text;
+  setting := set_config('tidemark.drawn', encode(sha256(secret || convert_to(setting, 'UTF8')), 'hex') || setting, true);
 
-  author := coalesce(actor ->> 'author', db_role);
-  ipnr := (actor ->> 'ipnr')::inet;
-  authenticated := (actor ->> 'authenticated')::boolean;
-  origin := (actor ->> 'origin')::uuid;
-  comment := actor ->> 'comment';
-  meta := actor -> 'meta';
-  RETURN NEXT;
+  author := coalesce(actor.author, db_role);
+  ipnr := actor.ipnr;
+  authenticated := actor.authenticated;
+  origin := actor.origin;
+  comment := actor.comment;
+  meta := actor.meta;
+  IF actor.flush IS NOT NULL THEN
+    told := format('tidemark %s %s', tid, changed);
+  END IF;
 END $$;
-REVOKE EXECUTE ON FUNCTION tidemark.stamp(boolean, bigint) FROM PUBLIC;
 
 -- The highest tid that this transaction has drawn so far and the number of its journaled changes; both null
 -- when it has changed nothing.
 CREATE FUNCTION tidemark.drawn(OUT tid bigint, OUT changes bigint)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT (d ->> 'tid')::bigint, (d ->> 'changes')::bigint
-    FROM (SELECT substr(nullif(current_setting('tidemark.drawn', true), ''), 65)::jsonb) AS s(d)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
+  SELECT (s.d).tid, (s.d).changes
+    FROM (SELECT substr(nullif(current_setting('tidemark.drawn', true), ''), 65)::tidemark.drawn) AS s(d)
 $$;
 
 -- A flush expects each of its saves and deletes to meet its row. Raising inside the statement undoes all of it.
-CREATE FUNCTION tidemark.expect(found bigint, what text) RETURNS boolean
+CREATE FUNCTION tidemark.expect(matched bigint, what text) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF found = 1 THEN RETURN true; END IF;
+  IF matched = 1 THEN RETURN true; END IF;
   RAISE EXCEPTION '%', what USING ERRCODE = 'TM001';
 END $$;
 
@@ -269,16 +299,17 @@ CREATE FUNCTION tidemark.journaled_columns(rel regclass) RETURNS TABLE (
     SELECT b.attnum, b.attname, b.attcollation, b.type, t.typbasetype
       FROM base b JOIN pg_type t ON t.oid = b.typid WHERE t.typtype = 'd'
   ), typed AS (
-    SELECT b.attnum, b.attname, b.type, b.attcollation, t.oid, t.typtype, t.typcategory = 'A' AND t.typelem <> 0 AS is_array,
+    SELECT b.attnum, b.attname, b.type, b.attcollation, t.oid, t.typtype, e.oid IS NOT NULL AS is_array,
       coalesce(e.oid, t.oid) AS element, coalesce(e.typtype, t.typtype) AS element_kind
       FROM base b JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd'
-      LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+      -- int2vector and its like have elements, and are no arrays
+      LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
   ), judged AS (
     SELECT t.*,
       -- to_jsonb keeps every value of these exactly (floats: but for -0)
       t.element_kind = 'e' OR t.element = ANY (ARRAY['bool', 'int2', 'int4', 'int8', 'float4', 'float8', 'numeric', 'text',
-        'varchar', 'bpchar', 'name', 'timestamp', 'timestamptz', 'date', 'time', 'timetz', 'bytea', 'uuid', 'jsonb',
-        'inet', 'cidr']::regtype[]) AS survives,
+        'varchar', 'bpchar', 'name', 'timestamp', 'timestamptz', 'date', 'time', 'timetz', 'bytea', 'uuid',
+        'inet', 'cidr']::regtype[]) OR t.oid = 'jsonb'::regtype AS survives,
       t.element = ANY (ARRAY['float4', 'float8']::regtype[]) AS is_float
       FROM typed t
   )
@@ -295,13 +326,12 @@ CREATE FUNCTION tidemark.journaled_columns(rel regclass) RETURNS TABLE (
       ELSE 'to_jsonb(%s)'
     END,
     CASE
-      WHEN oid = 'jsonb'::regtype THEN '%1$s'
-      WHEN survives AND is_array THEN 'CASE jsonb_typeof(%1$s) WHEN ''array'' THEN (jsonb_populate_record(NULL::'
-        || replace(rel::text, '%', '%%') || ', jsonb_build_object(' || replace(quote_literal(attname), '%', '%%') || ', %1$s))).'
-        || replace(quote_ident(attname), '%', '%%') || ' ELSE (%1$s #>> ''{}'')::' || replace(type, '%', '%%') || ' END'
-      ELSE '(%1$s #>> ''{}'')::' || replace(type, '%', '%%')
+      WHEN oid = 'jsonb'::regtype THEN '(%1$s)::' || quoted_type
+      WHEN survives AND is_array THEN 'CASE jsonb_typeof(%1$s) WHEN ''array'' THEN (SELECT r.v FROM jsonb_to_record('
+        || 'jsonb_build_object(''v'', %1$s)) r(v ' || quoted_type || ')) ELSE (%1$s #>> ''{}'')::' || quoted_type || ' END'
+      ELSE '(%1$s #>> ''{}'')::' || quoted_type
     END
-    FROM judged ORDER BY attnum
+    FROM judged CROSS JOIN LATERAL replace(type, '%', '%%') AS quoted_type ORDER BY attnum
 $$;
 
 -- SQL for the id of a row under an alias: the key as text, a composite one as the JSON array of its values.
@@ -317,69 +347,78 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHERE i.indrelid = rel AND i.indisprimary
 $$;
 
-CREATE FUNCTION tidemark.journal_name(rel regclass, suffix text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT format('%I.%I', n.nspname, r.relation_name || suffix)
-    FROM tidemark.resources r JOIN pg_class c ON c.oid = r.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE r.relation = rel
-$$;
-
 -- The body of a table's trigger function. The same statement serves the three operations:
 --   old and new rows are joined by FULL JOIN, which cannot be planned as a nested loop: the plan is cached from
 --   one-row updates, and an inner join then made 20,000 rows take 25 s instead of 0.3;
 --   each old image is compared with the live row, because transition rows are not the final rows (two cascades
---   on one row, a row trigger that writes again, DELETE … RETURNING into INSERT). All these rows are locked by us;
+--   on one row, a row trigger that writes again, DELETE … RETURNING into INSERT). All these rows are locked by us.
+--   A live row that matters was written by this transaction (age(xmin) <= 0): a REPEATABLE READ snapshot may also show
+--   a row of the same key that another transaction has deleted since;
 --   LIMIT keeps the look-up of the live row an index look-up per row, whatever the table's size was when the plan was made.
--- Names of a user's columns only ever appear behind an alias, so they cannot clash with anything here.
+-- Names of a user's columns only ever appear behind an alias, so they cannot clash with anything here. They may hold a %,
+-- so nothing that was formatted is a format again.
 CREATE FUNCTION tidemark.trigger_body(rel regclass) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $generator$
 DECLARE
-  resource text := (SELECT r.resource FROM tidemark.resources r WHERE r.relation = rel);
-  versioned boolean := (SELECT r.versioned FROM tidemark.resources r WHERE r.relation = rel);
-  key_columns text[] := (SELECT array_agg(a.attname ORDER BY k.ord)
-    FROM pg_index i CROSS JOIN unnest(i.indkey::smallint[]) WITH ORDINALITY k(attnum, ord)
-    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-    WHERE i.indrelid = rel AND i.indisprimary);
-  present text := quote_ident(key_columns[1]) || ' IS NOT NULL';
-  live text;
+  known tidemark.resources := (SELECT r FROM tidemark.resources r WHERE r.relation = rel);
+  id_old text := tidemark.id_expression(rel, 'o');
+  id_new text := tidemark.id_expression(rel, 'n');
+  row_version text := CASE WHEN known.versioned THEN 'l.row_version' ELSE 'NULL::bigint' END;
+  key_present text;
+  same_as_old text;
+  same_as_new text;
+  same_as_either text;
+  live text := format('(SELECT l.* FROM ONLY %s l WHERE ', rel);
+  live_end text := format(' AND %s = i.id AND age(l.xmin) <= 0 LIMIT 1) l', tidemark.id_expression(rel, 'l'));
   fields_created text;
   fields_changed text;
   shares_update boolean;
   shares_delete boolean;
-  write text;
+  write text := $sql$
+    ), t AS MATERIALIZED (
+      SELECT (s.stamp).* FROM (SELECT tidemark.stamp(%1$s, (SELECT count(DISTINCT d.id) FROM d)) AS stamp OFFSET 0) s
+        WHERE (s.stamp).tid IS NOT NULL
+    ), j AS (
+      INSERT INTO %2$s (resource, tid, id, change, time, author, ipnr, authenticated, origin, db_role, txn, row_version, comment, meta)
+        SELECT DISTINCT ON (d.id) %4$L, t.tid, d.id, d.change, t.time, t.author, t.ipnr, t.authenticated, t.origin, t.db_role,
+          t.txn, d.row_version, t.comment, t.meta
+          FROM d CROSS JOIN t
+    ), h AS (
+      INSERT INTO %3$s (resource, tid, id, field, value)
+        SELECT %4$L, t.tid, d.id, d.field, d.value FROM d CROSS JOIN t WHERE d.field IS NOT NULL
+    )
+    SELECT t.told FROM t INTO told;$sql$;
 BEGIN
-  SELECT string_agg(format('(%L, %s, l.%I IS NOT NULL)', c.name, format(c.written, 'l.' || quote_ident(c.name)), c.name),
+  SELECT string_agg(format('(%L, %s, l.%I IS DISTINCT FROM NULL)', c.name, format(c.written, 'l.' || quote_ident(c.name)), c.name),
       E',\n          '),
     string_agg(format('(%L, CASE WHEN %s THEN %s END, %2$s)', c.name,
       format(CASE WHEN c.image THEN '(row(l.%1$I)::record OPERATOR(pg_catalog.*<>) row(o.%1$I)::record)'
         ELSE 'l.%1$I IS DISTINCT FROM o.%1$I' END, c.name),
       format(c.written, 'l.' || quote_ident(c.name))), E',\n          ')
     INTO fields_created, fields_changed
-    FROM tidemark.journaled_columns(rel) c WHERE NOT (versioned AND c.name = 'row_version');
+    FROM tidemark.journaled_columns(rel) c WHERE NOT (known.versioned AND c.name = 'row_version');
 
   SELECT coalesce(bool_and(c.confdeltype NOT IN ('n', 'd') AND c.confupdtype NOT IN ('c', 'n', 'd')), true),
     coalesce(bool_and(c.confdeltype <> 'c'), true)
     INTO shares_update, shares_delete
     FROM pg_constraint c WHERE c.contype = 'f' AND c.conrelid = rel;
 
-  live := format('(SELECT l.* FROM ONLY %s l WHERE %%s AND %s = %%s LIMIT 1) l',
-    rel, tidemark.id_expression(rel, 'l'));
-
-  write := format($sql$
-    ), t AS MATERIALIZED (
-      SELECT s.* FROM tidemark.stamp(%%s, (SELECT count(DISTINCT d.id) FROM d)) s
-    ), j AS (
-      INSERT INTO %s (resource, tid, id, change, time, author, ipnr, authenticated, origin, db_role, txn, row_version, comment, meta)
-        SELECT DISTINCT ON (d.id) %L, t.tid, d.id, d.change, t.time, t.author, t.ipnr, t.authenticated, t.origin, t.db_role,
-          t.txn, d.row_version, t.comment, t.meta
-          FROM d CROSS JOIN t
-    )
-    INSERT INTO %s (resource, tid, id, field, value)
-      SELECT %2$L, t.tid, d.id, d.field, d.value FROM d CROSS JOIN t WHERE d.field IS NOT NULL;$sql$,
-    tidemark.journal_name(rel, '_journal'), resource, tidemark.journal_name(rel, '_history'));
-
+  -- The key is compared by the operator of its own index: another one (text's for a citext key) could not use the index.
+  SELECT min(format('%I IS DISTINCT FROM NULL', a.attname)) FILTER (WHERE k.ord = 1),
+    string_agg(format('l.%1$I OPERATOR(%2$I.%3$s) o.%1$I', a.attname, n.nspname, e.oprname), ' AND '),
+    string_agg(format('l.%1$I OPERATOR(%2$I.%3$s) n.%1$I', a.attname, n.nspname, e.oprname), ' AND '),
+    string_agg(format('l.%1$I OPERATOR(%2$I.%3$s) coalesce(n.%1$I, o.%1$I)', a.attname, n.nspname, e.oprname), ' AND ')
+    INTO key_present, same_as_old, same_as_new, same_as_either
+    FROM pg_index i CROSS JOIN unnest(i.indkey::smallint[], i.indclass::oid[]) WITH ORDINALITY k(attnum, opclass, ord)
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+    JOIN pg_opclass c ON c.oid = k.opclass
+    JOIN pg_amop m ON m.amopfamily = c.opcfamily AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype AND m.amopstrategy = 3
+    JOIN pg_operator e ON e.oid = m.amopopr JOIN pg_namespace n ON n.oid = e.oprnamespace
+    WHERE i.indrelid = rel AND i.indisprimary;
   RETURN format($body$
 #variable_conflict use_column
+DECLARE
+  told text;
 BEGIN
   IF tg_op = 'INSERT' THEN
     WITH d AS MATERIALIZED (
@@ -412,21 +451,25 @@ BEGIN
         LEFT JOIN LATERAL %11$s ON true
         WHERE (l.%6$s) IS NOT TRUE%12$s
   END IF;
+  -- a flush learns its tid in the same round trip: INFO is always sent, whatever client_min_messages says
+  IF told IS NOT NULL THEN
+    RAISE INFO '%%', told USING ERRCODE = 'TM000';
+  END IF;
   RETURN NULL;
 END
 $body$,
-    CASE WHEN versioned THEN 'l.row_version' ELSE 'NULL::bigint' END,                                    -- 1
-    tidemark.id_expression(rel, 'n'),                                                                    -- 2
-    format(live, (SELECT string_agg(format('l.%1$I = n.%1$I', k), ' AND ') FROM unnest(key_columns) k), 'i.id'),  -- 3
-    fields_created,                                                                                      -- 4
-    format(write, 'true'),                                                                               -- 5
-    present,                                                                                             -- 6
-    tidemark.id_expression(rel, 'o'),                                                                    -- 7
-    format(live, (SELECT string_agg(format('l.%1$I = coalesce(n.%1$I, o.%1$I)', k), ' AND ') FROM unnest(key_columns) k), 'i.id'),  -- 8
-    fields_changed,                                                                                      -- 9
-    format(write, shares_update::text),                                                                        -- 10
-    format(live, (SELECT string_agg(format('l.%1$I = o.%1$I', k), ' AND ') FROM unnest(key_columns) k), 'i.id'),  -- 11
-    format(write, shares_delete::text)                                                                         -- 12
+    row_version,                                                                        -- 1
+    id_new,                                                                             -- 2
+    live || same_as_new || live_end,                                                    -- 3
+    fields_created,                                                                     -- 4
+    format(write, 'true', known.journal, known.history, known.resource),                -- 5
+    key_present,                                                                        -- 6
+    id_old,                                                                             -- 7
+    live || same_as_either || live_end,                                                 -- 8
+    fields_changed,                                                                     -- 9
+    format(write, shares_update::text, known.journal, known.history, known.resource),         -- 10
+    live || same_as_old || live_end,                                                    -- 11
+    format(write, shares_delete::text, known.journal, known.history, known.resource)          -- 12
   );
 END $generator$;
 
@@ -439,7 +482,7 @@ BEGIN
   IF tg_op = 'INSERT' THEN
     new.row_version := 1;
   ELSIF row(%s)::record OPERATOR(pg_catalog.*<>) row(%s)::record THEN
-    new.row_version := old.row_version + 1;
+    new.row_version := coalesce(old.row_version, 0) + 1;
   ELSE
     new.row_version := old.row_version;
   END IF;
@@ -478,7 +521,7 @@ $$;
 -- Where the model table and the fold of its journal differ: field null = the row is on one side only.
 CREATE FUNCTION tidemark.drift(resource_name text) RETURNS TABLE (id text, field text, folded jsonb, actual jsonb)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
-SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' AS $$
+SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C' SET row_security = off AS $$
 DECLARE
   rel regclass := (SELECT r.relation FROM tidemark.resources r WHERE r.resource = resource_name);
   fields text;
@@ -514,8 +557,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHEN c.relispartition THEN 'it is a partition'
     WHEN c.relkind <> 'r' THEN 'it is not an ordinary table'
     WHEN n.nspname IN ('tidemark', 'pg_catalog', 'information_schema')
-      OR EXISTS (SELECT FROM tidemark.resources r WHERE c.oid IN (to_regclass(tidemark.journal_name(r.relation, '_journal')),
-        to_regclass(tidemark.journal_name(r.relation, '_history')))) THEN 'it belongs to the journal or the system'
+      OR EXISTS (SELECT FROM tidemark.resources r WHERE c.oid IN (r.journal, r.history)) THEN 'it belongs to the journal or the system'
     WHEN c.relpersistence = 't' THEN 'it is temporary'
     WHEN c.relpersistence = 'u' THEN 'it is unlogged: after a crash it would be empty and its journal would not'
     WHEN EXISTS (SELECT FROM pg_inherits h WHERE rel IN (h.inhrelid, h.inhparent)) THEN 'it takes part in inheritance: a write to a child would escape'
@@ -529,137 +571,207 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHERE c.oid = rel
 $$;
 
+-- What DDL can change without a trigger noticing: the columns, the key, and by a rewrite of the table any value.
+CREATE FUNCTION tidemark.shape(rel regclass) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT jsonb_build_object('storage', pg_relation_filenode(rel), 'key', tidemark.id_expression(rel, 'l'),
+    'types', jsonb_object_agg(c.name, c.type), 'columns', jsonb_object_agg(c.name, a.attnum || ' ' || c.type))
+    FROM tidemark.journaled_columns(rel) c JOIN pg_attribute a ON a.attrelid = rel AND a.attname = c.name
+$$;
+
+-- Takes from everybody but the owner what default privileges may have given away with a new object.
+CREATE FUNCTION tidemark.withdraw(object text, acl aclitem[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  grantee text;
+BEGIN
+  FOR grantee IN
+    SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+      FROM aclexplode(acl) a WHERE a.grantee <> a.grantor
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s FROM %s', object, grantee);
+  END LOOP;
+END $$;
+
 -- Journals a table from now on: creates <table>_journal, <table>_history and the triggers. Call it in the migration
 -- that creates the table, and again after any DDL on it; called twice it changes nothing. Locks the table against writes
 -- until the transaction ends.
 --   resource      the name in the journal; the table's name if not given
 --   row_version   adds the column row_version bigint, counted by a trigger, for optimistic concurrency
 --   field_index   adds an index (id, field, tid) on the history, for rows that change thousands of times
--- Rows that exist are journaled as CREATE with the comment 'baseline'; values that DDL has changed since the last call
--- as one MODIFY with the comment 'schema'.
+-- Rows that exist are journaled as CREATE with the comment 'baseline'; what DDL has changed since the last call as one
+-- change of each such row with the comment 'schema'. A table that was dropped and made anew under its resource's name
+-- goes on with its journal.
 CREATE FUNCTION tidemark.journal_table(rel regclass, resource text DEFAULT NULL, row_version boolean DEFAULT NULL,
   field_index boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
-SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET row_security = off AS $$
+SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C' SET row_security = off AS $$
 DECLARE
   refusal text := tidemark.journal_refusal(rel);
+  table_name text := (SELECT c.relname FROM pg_class c WHERE c.oid = rel);
+  schema_name text := (SELECT c.relnamespace::regnamespace FROM pg_class c WHERE c.oid = rel);
   known tidemark.resources := (SELECT r FROM tidemark.resources r WHERE r.relation = rel);
-  name text := coalesce(known.resource, journal_table.resource, (SELECT c.relname FROM pg_class c WHERE c.oid = rel));
-  is_versioned boolean := coalesce(journal_table.row_version, known.versioned, false);
-  now_columns jsonb;
-  journal text;
-  history text;
-  trigger_function text := format('tidemark.%I', 'journal_' || name);
-  version_function text := format('tidemark.%I', 'version_' || name);
-  pinned text := 'SET search_path = pg_catalog, pg_temp SET row_security = off SET timezone = ''UTC'' SET datestyle = ''ISO, YMD'' '
-    'SET intervalstyle = ''postgres'' SET extra_float_digits = 1 SET bytea_output = ''hex'' SET enable_seqscan = off SET jit = off';
-  operation text;
+  current tidemark.resources;
+  fields text[];
 BEGIN
   IF refusal IS NOT NULL THEN
     RAISE EXCEPTION '% cannot be journaled: %', rel, refusal USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
-  IF octet_length(name) > 55 OR name = '' THEN
-    RAISE EXCEPTION 'the resource name "%" must have 1 to 55 bytes', name USING ERRCODE = 'name_too_long';
-  END IF;
-  IF EXISTS (SELECT FROM tidemark.resources r WHERE r.resource = name AND r.relation <> rel) THEN
-    RAISE EXCEPTION 'the resource name "%" is taken by another table: give journal_table() one', name
-      USING ERRCODE = 'duplicate_object';
+  current.resource := coalesce(known.resource, journal_table.resource, table_name);
+  IF octet_length(current.resource) > 55 OR current.resource = '' THEN
+    RAISE EXCEPTION 'the resource name "%" must have 1 to 55 bytes', current.resource USING ERRCODE = 'name_too_long';
   END IF;
   IF known.resource <> journal_table.resource THEN
     RAISE EXCEPTION '% is journaled as "%", which cannot become "%"', rel, known.resource, journal_table.resource
       USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
+  IF known.resource IS NULL THEN
+    known := (SELECT r FROM tidemark.resources r WHERE r.resource = current.resource);
+    IF EXISTS (SELECT FROM pg_class c WHERE c.oid = known.relation) THEN
+      RAISE EXCEPTION 'the resource name "%" is taken by another table: give journal_table() one', known.resource
+        USING ERRCODE = 'duplicate_object';
+    END IF;
+  END IF;
+  IF known.versioned AND NOT journal_table.row_version THEN
+    RAISE EXCEPTION '% has a row_version, which its journal''s readers rely on', rel USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
   EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', rel);
 
-  IF is_versioned AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = rel AND a.attname = 'row_version' AND NOT a.attisdropped) THEN
-    EXECUTE format('ALTER TABLE %s ADD COLUMN row_version bigint NOT NULL DEFAULT 1', rel);
-  END IF;
-  SELECT jsonb_object_agg(c.name, c.type) INTO now_columns FROM tidemark.journaled_columns(rel) c;
-
-  INSERT INTO tidemark.resources AS r (resource, relation, relation_name, columns, versioned)
-    VALUES (name, rel, (SELECT c.relname FROM pg_class c WHERE c.oid = rel), now_columns, is_versioned)
-    ON CONFLICT (relation) DO UPDATE SET columns = excluded.columns, versioned = excluded.versioned;
-  journal := tidemark.journal_name(rel, '_journal');
-  history := tidemark.journal_name(rel, '_history');
-
-  IF to_regclass(journal) IS NULL THEN
-    EXECUTE format('CREATE TABLE %s PARTITION OF tidemark.journal (PRIMARY KEY (tid, id)) FOR VALUES IN (%L)', journal, name);
-    EXECUTE format('CREATE INDEX ON %s (id, tid)', journal);
-    EXECUTE format('CREATE TABLE %s PARTITION OF tidemark.history (PRIMARY KEY (tid, id, field)) FOR VALUES IN (%L)', history, name);
-    EXECUTE format('GRANT SELECT ON %s, %s TO tidemark_app', journal, history);
-  END IF;
-  IF field_index THEN
-    EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %s (id, field, tid)', parse_ident(history)::text[] [2] || '_field_idx', history);
-  END IF;
-
-  EXECUTE format('CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER %s AS %L',
-    trigger_function, pinned, tidemark.trigger_body(rel));
-  -- or any role could put it on a table of its own and forge a journal row
-  EXECUTE format('REVOKE EXECUTE ON FUNCTION %s() FROM PUBLIC', trigger_function);
-  FOREACH operation IN ARRAY ARRAY['insert', 'update', 'delete'] LOOP
-    EXECUTE format('CREATE OR REPLACE TRIGGER %I AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT EXECUTE FUNCTION %s()',
-      'tidemark_' || operation, operation, rel,
-      CASE operation WHEN 'insert' THEN 'NEW TABLE AS new_rows' WHEN 'delete' THEN 'OLD TABLE AS old_rows'
-        ELSE 'OLD TABLE AS old_rows NEW TABLE AS new_rows' END,
-      trigger_function);
-    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', rel, 'tidemark_' || operation);
-  END LOOP;
-  EXECUTE format('CREATE OR REPLACE TRIGGER tidemark_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION tidemark.refuse_truncate()', rel);
-  EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER tidemark_truncate', rel);
-  IF is_versioned THEN
-    EXECUTE format('CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS %L',
-      version_function, tidemark.version_body(rel));
-    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s() FROM PUBLIC', version_function);
-    -- row triggers fire in the order of their names: this one is to see what the others have made of the row
-    EXECUTE format('CREATE OR REPLACE TRIGGER zz_tidemark_version BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()', rel, version_function);
-    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER zz_tidemark_version', rel);
-  END IF;
-
+  current.versioned := coalesce(known.versioned, false) OR coalesce(journal_table.row_version, false);
+  IF current.versioned THEN PERFORM tidemark.add_row_version(rel); END IF;
+  current.relation := rel;
+  current.relation_name := table_name;
+  current.shape := tidemark.shape(rel);
+  current.journal := coalesce(known.journal, tidemark.add_partition('tidemark.journal', 'tid, id', schema_name, table_name || '_journal', current.resource));
+  current.history := coalesce(known.history, tidemark.add_partition('tidemark.history', 'tid, id, field', schema_name, table_name || '_history', current.resource));
   IF known.resource IS NULL THEN
-    PERFORM tidemark.journal_difference(rel, 'baseline', NULL);
-  ELSE
-    PERFORM tidemark.journal_difference(rel, 'schema', ARRAY(
-      SELECT coalesce(o.key, n.key) FROM jsonb_each(known.columns) o FULL JOIN jsonb_each(now_columns) n ON n.key = o.key
-        WHERE o.value IS DISTINCT FROM n.value));
+    EXECUTE format('CREATE INDEX ON %s (id, tid)', current.journal);
+  END IF;
+  IF field_index AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = current.history AND NOT i.indisprimary) THEN
+    EXECUTE format('CREATE INDEX ON %s (id, field, tid)', current.history);
+  END IF;
+  DELETE FROM tidemark.resources r WHERE r.resource = current.resource;
+  INSERT INTO tidemark.resources SELECT current.*;
+
+  PERFORM tidemark.attach_triggers(current);
+
+  -- null: all of them
+  IF known.shape -> 'storage' = current.shape -> 'storage' AND known.shape -> 'key' = current.shape -> 'key' THEN
+    fields := ARRAY(SELECT coalesce(o.key, n.key)
+      FROM jsonb_each(known.shape -> 'columns') o FULL JOIN jsonb_each(current.shape -> 'columns') n ON n.key = o.key
+      WHERE o.value IS DISTINCT FROM n.value OR coalesce(o.key, n.key) = 'row_version' AND known.versioned <> current.versioned);
+  END IF;
+  PERFORM tidemark.journal_difference(current, CASE WHEN known.resource IS NULL THEN 'baseline' ELSE 'schema' END, fields);
+END $$;
+
+CREATE FUNCTION tidemark.add_row_version(rel regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  present regtype := (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = rel AND a.attname = 'row_version' AND NOT a.attisdropped);
+BEGIN
+  IF present IS NULL THEN
+    EXECUTE format('ALTER TABLE %s ADD COLUMN row_version bigint NOT NULL DEFAULT 1', rel);
+  ELSIF present <> 'bigint'::regtype THEN
+    RAISE EXCEPTION 'the column row_version of % is % and cannot count versions: it must be bigint', rel, present
+      USING ERRCODE = 'datatype_mismatch';
   END IF;
 END $$;
 
--- Journals where model table and journal differ: whole rows that the journal does not have as CREATE, and the given
--- fields as MODIFY. The caller has locked the table against writes.
-CREATE FUNCTION tidemark.journal_difference(rel regclass, why text, fields text[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
-SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' AS $$
+-- One resource's part of journal or history, which nobody but the owner can write to.
+CREATE FUNCTION tidemark.add_partition(parent regclass, key text, schema_name text, name text, resource text) RETURNS regclass
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  known tidemark.resources := (SELECT r FROM tidemark.resources r WHERE r.relation = rel);
+  partition text := schema_name || '.' || quote_ident(name);
+BEGIN
+  IF to_regclass(partition) IS NOT NULL THEN
+    RAISE EXCEPTION 'there is a table % already, and the journal needs that name', partition USING ERRCODE = 'duplicate_table';
+  END IF;
+  EXECUTE format('CREATE TABLE %s PARTITION OF %s (PRIMARY KEY (%s)) FOR VALUES IN (%L)', partition, parent, key, resource);
+  PERFORM tidemark.withdraw('TABLE ' || partition, (SELECT c.relacl FROM pg_class c WHERE c.oid = partition::regclass));
+  EXECUTE format('GRANT SELECT ON %s TO tidemark_app', partition);
+  RETURN partition;
+END $$;
+
+CREATE FUNCTION tidemark.attach_triggers(of tidemark.resources) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  trigger_function text := format('tidemark.%I()', 'journal_' || of.resource);
+  version_function text := format('tidemark.%I()', 'version_' || of.resource);
+  pinned text := 'SET search_path = pg_catalog, pg_temp SET row_security = off SET timezone = ''UTC'' SET datestyle = ''ISO, YMD'' '
+    'SET intervalstyle = ''postgres'' SET extra_float_digits = 1 SET bytea_output = ''hex'' SET lc_monetary = ''C'' '
+    'SET enable_seqscan = off SET jit = off';
+  operation text;
+BEGIN
+  EXECUTE format('CREATE OR REPLACE FUNCTION %s RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER %s AS %L',
+    trigger_function, pinned, tidemark.trigger_body(of.relation));
+  FOREACH operation IN ARRAY ARRAY['insert', 'update', 'delete'] LOOP
+    EXECUTE format('CREATE OR REPLACE TRIGGER %I AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT EXECUTE FUNCTION %s',
+      'tidemark_' || operation, operation, of.relation,
+      CASE operation WHEN 'insert' THEN 'NEW TABLE AS new_rows' WHEN 'delete' THEN 'OLD TABLE AS old_rows'
+        ELSE 'OLD TABLE AS old_rows NEW TABLE AS new_rows' END,
+      trigger_function);
+  END LOOP;
+  EXECUTE format('CREATE OR REPLACE TRIGGER tidemark_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION tidemark.refuse_truncate()', of.relation);
+  IF of.versioned THEN
+    EXECUTE format('CREATE OR REPLACE FUNCTION %s RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS %L',
+      version_function, tidemark.version_body(of.relation));
+    -- row triggers fire in the order of their names: this one is to see what the others have made of the row
+    EXECUTE format('CREATE OR REPLACE TRIGGER zz_tidemark_version BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s', of.relation, version_function);
+  END IF;
+  FOR operation IN SELECT g.tgname FROM pg_trigger g WHERE g.tgrelid = of.relation AND (g.tgname LIKE 'tidemark\_%' OR g.tgname = 'zz_tidemark_version') LOOP
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', of.relation, operation);
+  END LOOP;
+  -- or any role could put them on a table of its own and forge a journal row
+  PERFORM tidemark.withdraw('FUNCTION ' || p.oid::regprocedure, coalesce(p.proacl, acldefault('f', p.proowner)))
+    FROM pg_proc p WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname IN ('journal_' || of.resource, 'version_' || of.resource);
+END $$;
+
+-- Journals where model table and journal differ: in the given fields as MODIFY, or (null) in anything, as CREATE of the
+-- rows that the journal does not have, DELETE of those that are gone and MODIFY of the others. The caller has locked the
+-- table against writes.
+CREATE FUNCTION tidemark.journal_difference(of tidemark.resources, why text, fields text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
+SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C' SET row_security = off AS $$
+DECLARE
   values_written text;
 BEGIN
   IF fields = '{}' THEN RETURN; END IF;
   SELECT string_agg(format('(%L, %s)', c.name, format(c.written, 'l.' || quote_ident(c.name))), ', ') INTO values_written
-    FROM tidemark.journaled_columns(rel) c
-    WHERE (fields IS NULL OR c.name = ANY (fields)) AND NOT (known.versioned AND c.name = 'row_version');
+    FROM tidemark.journaled_columns(of.relation) c
+    WHERE (fields IS NULL OR c.name = ANY (fields)) AND NOT (of.versioned AND c.name = 'row_version');
   EXECUTE format($sql$
     WITH live AS MATERIALIZED (
       SELECT %1$s AS id, %2$s AS row_version, v.field, v.value
         FROM ONLY %3$s l LEFT JOIN LATERAL (VALUES %4$s) v(field, value) ON true
     ), fold AS MATERIALIZED (
-      SELECT f.id, f.field, f.value FROM tidemark.fold(%5$L) f WHERE $1 IS NOT NULL AND f.field = ANY ($1)
+      SELECT f.id, f.field, f.value FROM tidemark.fold(%5$L) f WHERE $1 IS NULL OR f.field = ANY ($1)
+    ), rows AS MATERIALIZED (
+      SELECT coalesce(f.id, l.id) AS id, l.row_version,
+          CASE WHEN $1 IS NOT NULL THEN 'MODIFY' WHEN f.id IS NULL THEN 'CREATE' WHEN l.id IS NULL THEN 'DELETE' ELSE 'MODIFY' END AS change
+        FROM (SELECT DISTINCT f.id FROM fold f) f FULL JOIN (SELECT DISTINCT l.id, l.row_version FROM live l) l ON l.id = f.id
+        WHERE $1 IS NULL OR l.id IS NOT NULL
     ), d AS MATERIALIZED (
-      SELECT i.id, i.row_version, coalesce(f.field, l.field) AS field, l.value
-        FROM fold f FULL JOIN (SELECT l.id, l.field, l.value FROM live l WHERE l.value IS NOT NULL) l ON l.id = f.id AND l.field = f.field
-        JOIN (SELECT DISTINCT l.id, l.row_version FROM live l) i ON i.id = coalesce(f.id, l.id)
-        WHERE f.value::text IS DISTINCT FROM l.value::text
+      SELECT r.id, r.change, r.row_version, v.field, v.value
+        FROM rows r LEFT JOIN (
+          SELECT coalesce(f.id, l.id) AS id, coalesce(f.field, l.field) AS field, l.value
+            FROM (SELECT f.* FROM fold f WHERE f.field IS NOT NULL) f
+            FULL JOIN (SELECT l.* FROM live l WHERE l.value IS NOT NULL) l ON l.id = f.id AND l.field = f.field
+            WHERE f.value::text IS DISTINCT FROM l.value::text
+        ) v ON v.id = r.id AND r.change <> 'DELETE'
+        WHERE v.id IS NOT NULL OR r.change <> 'MODIFY'
     ), t AS MATERIALIZED (
-      SELECT s.* FROM tidemark.stamp(false, (SELECT count(DISTINCT d.id) FROM d)) s
+      SELECT (s.stamp).* FROM (SELECT tidemark.stamp(false, (SELECT count(DISTINCT d.id) FROM d)) AS stamp OFFSET 0) s
+        WHERE (s.stamp).tid IS NOT NULL
     ), j AS (
       INSERT INTO %6$s (resource, tid, id, change, time, author, ipnr, authenticated, origin, db_role, txn, row_version, comment, meta)
-        SELECT DISTINCT ON (d.id) %5$L, t.tid, d.id, CASE WHEN $1 IS NULL THEN 'CREATE' ELSE 'MODIFY' END, t.time, t.author, t.ipnr,
+        SELECT DISTINCT ON (d.id) %5$L, t.tid, d.id, d.change, t.time, t.author, t.ipnr,
           t.authenticated, t.origin, t.db_role, t.txn, d.row_version, $2, t.meta
           FROM d CROSS JOIN t
     )
-    INSERT INTO %7$s (resource, tid, id, field, value) SELECT %5$L, t.tid, d.id, d.field, d.value FROM d CROSS JOIN t$sql$,
-    tidemark.id_expression(rel, 'l'), CASE WHEN known.versioned THEN 'l.row_version' ELSE 'NULL::bigint' END, rel,
-    coalesce(values_written, '(NULL::text, NULL::jsonb)'), known.resource,
-    tidemark.journal_name(rel, '_journal'), tidemark.journal_name(rel, '_history'))
+    INSERT INTO %7$s (resource, tid, id, field, value)
+      SELECT %5$L, t.tid, d.id, d.field, d.value FROM d CROSS JOIN t WHERE d.field IS NOT NULL$sql$,
+    tidemark.id_expression(of.relation, 'l'), CASE WHEN of.versioned THEN 'l.row_version' ELSE 'NULL::bigint' END, of.relation,
+    coalesce(values_written, '(NULL::text, NULL::jsonb)'), of.resource, of.journal, of.history)
     USING fields, why;
 END $$;
 
@@ -667,7 +779,7 @@ END $$;
 -- (columns, keys or foreign keys were changed and it was not called again), or are missing or switched off.
 CREATE FUNCTION tidemark.table_problems() RETURNS TABLE (resource text, relation text, problem text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT r.resource, coalesce(r.relation::regclass::text, r.relation_name), p.problem
+  SELECT r.resource, CASE WHEN c.oid IS NULL THEN r.relation_name ELSE c.oid::regclass::text END, p.problem
     FROM tidemark.resources r
     LEFT JOIN pg_class c ON c.oid = r.relation
     CROSS JOIN LATERAL (
@@ -676,27 +788,42 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
       SELECT 'it can no longer be journaled: ' || tidemark.journal_refusal(c.oid) WHERE tidemark.journal_refusal(c.oid) IS NOT NULL
       UNION ALL
       SELECT 'it was changed and tidemark.journal_table() was not called again'
-        WHERE tidemark.journal_refusal(c.oid) IS NULL
-          AND (SELECT f.prosrc FROM pg_proc f WHERE f.pronamespace = 'tidemark'::regnamespace AND f.proname = 'journal_' || r.resource)
+        WHERE c.oid IS NOT NULL AND tidemark.journal_refusal(c.oid) IS NULL
+          AND ((SELECT f.prosrc FROM pg_proc f WHERE f.pronamespace = 'tidemark'::regnamespace AND f.proname = 'journal_' || r.resource)
             IS DISTINCT FROM tidemark.trigger_body(c.oid)
+          -- not the numbers of its columns and its storage, which a restored dump changes too
+          OR r.shape -> 'types' <> tidemark.shape(c.oid) -> 'types')
       UNION ALL
-      SELECT format('trigger %s is %s', e.name, coalesce('not ENABLE ALWAYS', 'missing'))
+      SELECT format('trigger %s is %s', e.name, CASE WHEN g.oid IS NULL THEN 'missing' ELSE 'not ENABLE ALWAYS' END)
         FROM unnest(ARRAY['tidemark_insert', 'tidemark_update', 'tidemark_delete', 'tidemark_truncate']
           || CASE WHEN r.versioned THEN ARRAY['zz_tidemark_version'] ELSE '{}' END) e(name)
         LEFT JOIN pg_trigger g ON g.tgrelid = c.oid AND g.tgname = e.name
         WHERE c.oid IS NOT NULL AND (g.oid IS NULL OR g.tgenabled <> 'A')
+      UNION ALL
+      SELECT format('tidemark_app may write to %s', t)
+        FROM unnest(ARRAY[r.journal, r.history]) t
+        WHERE has_table_privilege('tidemark_app', t, 'INSERT, UPDATE, DELETE, TRUNCATE')
     ) p
 $$;
 
+-- ---------------------------------------------------------------------------------------------------------
+-- Rights: nothing but what is granted here, whatever the database's default privileges say
+-- ---------------------------------------------------------------------------------------------------------
+
 DO $$
-DECLARE
-  f regprocedure;
 BEGIN
-  FOR f IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'tidemark'::regnamespace LOOP
-    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
-  END LOOP;
+  PERFORM tidemark.withdraw(CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass, c.relacl)
+    FROM pg_class c
+    WHERE c.oid = ANY (ARRAY['tidemark.epoch', 'tidemark.tid', 'tidemark.journal', 'tidemark.history', 'tidemark.resources',
+      'tidemark.processes']::regclass[]);
+  PERFORM tidemark.withdraw('FUNCTION ' || p.oid::regprocedure, coalesce(p.proacl, acldefault('f', p.proowner)))
+    FROM pg_proc p WHERE p.pronamespace = 'tidemark'::regnamespace;
 END $$;
+
+GRANT SELECT ON tidemark.journal, tidemark.history, tidemark.resources TO tidemark_app;
+GRANT SELECT (epoch, created) ON tidemark.epoch TO tidemark_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON tidemark.processes TO tidemark_app;
 GRANT EXECUTE ON FUNCTION tidemark.frontier(), tidemark.safe_tid(), tidemark.drawn(), tidemark.expect(bigint, text),
-  tidemark.journaled_columns(regclass), tidemark.id_expression(regclass, text), tidemark.journal_name(regclass, text),
+  tidemark.journaled_columns(regclass), tidemark.id_expression(regclass, text),
   tidemark.fold(text, bigint), tidemark.drift(text), tidemark.journal_refusal(regclass), tidemark.trigger_body(regclass),
   tidemark.table_problems() TO tidemark_app;
