@@ -1,0 +1,240 @@
+import { type ConnectionSource, KernelError, type ListenClient, translate } from '#libs/database';
+import { frontier, type JournalEntry, type JournalPage, type Position } from '#libs/journal';
+import { type Cache, type CacheDefinition, CacheLoop, type CacheStatus } from './cache.ts';
+import { Doorbell, type DoorbellStatus } from './doorbell.ts';
+import { Feed, type FeedOptions } from './feed.ts';
+import { type Listener, ListenerLoop, type ListenerStatus, type Log, matches } from './listener.ts';
+import { OwnConnection } from './own-connection.ts';
+import { wholeTid } from './page.ts';
+import { ProcessRegistry } from './process-registry.ts';
+import { Tail, type TailStatus } from './tail.ts';
+
+const WAIT_FOR = 5_000;
+const LOAD_WITHIN = 5_000;
+const FINISH_WITHIN = 5_000;
+
+export interface DispatcherOptions {
+  readonly database: ConnectionSource & { listenClient(): Promise<ListenClient> };
+  /** A fresh UUID per start: what this process writes into the journal. */
+  readonly origin: string;
+  readonly name: string;
+  readonly version: string;
+  readonly log: Log;
+}
+
+export interface DispatchStatus extends TailStatus {
+  readonly listeners: readonly ListenerStatus[];
+  readonly caches: readonly CacheStatus[];
+  readonly doorbell: DoorbellStatus;
+}
+
+/** One per process: reads the journal once, and tells listeners, caches and followers of it, each at its own pace. */
+export class Dispatcher {
+  readonly #options: DispatcherOptions;
+  readonly #connection: OwnConnection;
+  readonly #tail: Tail;
+  readonly #doorbell: Doorbell;
+  readonly #registry: ProcessRegistry;
+  readonly #listeners: Listener[] = [];
+  readonly #caches: CacheLoop<unknown>[] = [];
+  readonly #cacheDefinitions = new Map<CacheLoop<unknown>, CacheDefinition<unknown>>();
+  readonly #listenerLoops: ListenerLoop[] = [];
+  readonly #feeds = new Set<Feed>();
+  readonly #loops: Promise<void>[] = [];
+  readonly #progress = new Set<() => void>();
+  readonly #leaving = new AbortController();
+  readonly #aborted = new AbortController();
+  #started = false;
+
+  constructor(options: DispatcherOptions) {
+    const { database, log } = options;
+    this.#options = { ...options, origin: options.origin.toLowerCase() };
+    this.#connection = new OwnConnection(() => database.listenClient());
+    this.#tail = new Tail({
+      db: this.#connection,
+      log,
+      deliver: (page, position) => this.#deliver(page, position),
+    });
+    this.#doorbell = new Doorbell({
+      connect: () => database.listenClient(),
+      heard: () => this.#tail.wake(),
+      log,
+    });
+    this.#registry = new ProcessRegistry({
+      ...this.#options,
+      db: database,
+      position: () => wholeTid(this.#tail.position),
+    });
+  }
+
+  /** Adds a listener; before start. */
+  listen(listener: Listener): void {
+    this.#refuseWhenStarted();
+    this.#listeners.push(listener);
+  }
+
+  /** Adds a cache; before start. */
+  cache<S>(definition: CacheDefinition<S>): Cache<S> {
+    this.#refuseWhenStarted();
+    const cache = new CacheLoop<S>(definition);
+    this.#caches.push(cache as CacheLoop<unknown>);
+    this.#cacheDefinitions.set(cache as CacheLoop<unknown>, definition as CacheDefinition<unknown>);
+    return cache;
+  }
+
+  /**
+   * Starts after what is safe now: listeners are told of later changes only. Returns when the caches are loaded, or after some seconds
+   * without them, with a warning; throws KernelError `unavailable` when the database is not reachable.
+   */
+  async start(): Promise<void> {
+    this.#refuseWhenStarted();
+    this.#started = true;
+    try {
+      await this.#doorbell.start();
+      const { safe } = await frontier(this.#connection);
+      this.#tail.start({ tid: safe });
+      await this.#registry.start();
+    } catch (error) {
+      await Promise.all([this.#doorbell.stop(), this.#tail.stop()]);
+      this.#connection.close();
+      throw translate(error);
+    }
+    for (const listener of this.#listeners) this.#startListener(listener);
+    for (const cache of this.#caches) this.#startCache(cache);
+    const loaded = await this.#until(() => this.#caches.every((cache) => cache.position >= 0), LOAD_WITHIN);
+    if (!loaded)
+      this.#options.log.warn({ caches: this.#caches.map((cache) => cache.status) }, 'not all caches are loaded yet');
+  }
+
+  /** Reads what is committed, lets listeners finish what they have been given, for some seconds, and leaves. */
+  async stop(): Promise<void> {
+    if (!this.#started) return;
+    await this.#tail.stop();
+    this.#leaving.abort();
+    for (const feed of this.#feeds) feed.close();
+    const finished = Promise.all(this.#loops).then(() => true);
+    const { promise: late, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => resolve(false), FINISH_WITHIN);
+    if (!(await Promise.race([finished, late]))) this.#options.log.warn({}, 'a listener did not finish in time');
+    clearTimeout(timer);
+    this.#aborted.abort();
+    for (const feed of this.#feeds) feed.close({ drop: true });
+    await Promise.all([this.#registry.stop(), this.#doorbell.stop()]);
+    this.#connection.close();
+  }
+
+  /** This process has committed a change: reads at once, and wakes the others. */
+  wake(): void {
+    this.#tail.wake();
+    this.#doorbell.ring();
+  }
+
+  /**
+   * Waits until the tail has passed a tid and all caches have applied it. KernelError `malformed` when the journal does not reach that far,
+   * `not_caught_up` when it takes longer than the time-out (5 s unless given).
+   */
+  async waitFor(tid: number, options: { timeout?: number } = {}): Promise<void> {
+    if (!Number.isSafeInteger(tid) || tid < 0) throw new KernelError('malformed', `${tid} is not a tid`);
+    const caughtUp = () => wholeTid(this.#tail.position) >= tid && this.#caches.every((cache) => cache.position >= tid);
+    if (caughtUp()) return;
+    this.#tail.wake();
+    if (tid > this.#tail.status.head) {
+      const { head } = await frontier(this.#options.database).catch((error) => Promise.reject(translate(error)));
+      if (tid > head) throw new KernelError('malformed', `tid ${tid} is beyond the end of the journal, ${head}`);
+    }
+    const timeout = options.timeout ?? WAIT_FOR;
+    if (!(await this.#until(caughtUp, timeout))) {
+      throw new KernelError('not_caught_up', `this process has not applied tid ${tid} within ${timeout} ms`);
+    }
+  }
+
+  /** The journal from a position on, without end, until the signal comes. A consumer that is slow costs bounded memory. */
+  async *follow(options: {
+    after: Position;
+    resource?: string;
+    signal: AbortSignal;
+  }): AsyncGenerator<readonly JournalEntry[], void> {
+    const { after, resource, signal } = options;
+    if (!this.#started) throw new KernelError('unavailable', 'the dispatcher is not started');
+    const { feed, close } = this.#openFeed({ after, ...(resource === undefined ? {} : { resource }) });
+    const abort = () => feed.close({ drop: true });
+    signal.addEventListener('abort', abort);
+    try {
+      while (!signal.aborted) {
+        const batch = await feed.next();
+        if (!batch || signal.aborted) return;
+        if (batch.entries.length > 0) yield batch.entries;
+      }
+    } finally {
+      signal.removeEventListener('abort', abort);
+      close();
+    }
+  }
+
+  status(): DispatchStatus {
+    return {
+      ...this.#tail.status,
+      listeners: this.#listenerLoops.map((loop) => loop.status),
+      caches: this.#caches.map((cache) => cache.status),
+      doorbell: this.#doorbell.status,
+    };
+  }
+
+  #deliver(page: JournalPage, position: Position): void {
+    for (const feed of this.#feeds) feed.offer(page, position);
+    this.#moved();
+  }
+
+  #startListener(listener: Listener): void {
+    const start = this.#tail.position;
+    const loop = new ListenerLoop(listener, this.#options.origin, start, this.#options.log);
+    const { feed, close } = this.#openFeed({ after: start, wants: (entry) => matches(listener, entry) });
+    this.#listenerLoops.push(loop);
+    this.#loops.push(loop.run(feed, this.#aborted.signal).finally(close));
+  }
+
+  #startCache(cache: CacheLoop<unknown>): void {
+    const { database, log } = this.#options;
+    const resources = this.#cacheDefinitions.get(cache)?.resources ?? [];
+    const openFeed = (after: Position) =>
+      this.#openFeed({ after, wants: (entry) => resources.includes(entry.resource) });
+    const options = { database, log, openFeed, progress: () => this.#moved() };
+    this.#loops.push(cache.run(options, this.#leaving.signal));
+  }
+
+  #openFeed(options: Omit<FeedOptions, 'db' | 'tail'>): { feed: Feed; close(): void } {
+    const feed = new Feed({ ...options, db: this.#options.database, tail: this.#tail });
+    if (this.#leaving.signal.aborted) feed.close();
+    this.#feeds.add(feed);
+    const close = () => {
+      feed.close({ drop: true });
+      this.#feeds.delete(feed);
+    };
+    return { feed, close };
+  }
+
+  #moved(): void {
+    for (const look of this.#progress) look();
+  }
+
+  /** Whether a condition on the tail and the caches came true within some milliseconds. */
+  async #until(condition: () => boolean, timeout: number): Promise<boolean> {
+    if (condition()) return true;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const look = () => {
+      if (condition()) resolve(true);
+    };
+    const timer = setTimeout(() => resolve(false), timeout);
+    this.#progress.add(look);
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#progress.delete(look);
+    }
+  }
+
+  #refuseWhenStarted(): void {
+    if (this.#started) throw new KernelError('configuration', 'the dispatcher is started already');
+  }
+}

@@ -1,0 +1,38 @@
+import type { Queryable } from '#libs/database';
+import { type JournalEntry, type JournalPage, type Position, readPage } from '#libs/journal';
+
+const MAX_ENTRIES = 1_000;
+const MAX_BYTES = 8 * 1024 * 1024;
+
+/**
+ * Reads the journal in pages of bounded size. The database cuts a page at so many bytes; the number of rows asked for follows
+ * their size, so that it does not put together much more than it sends.
+ */
+export class PageReader {
+  readonly #db: Queryable;
+  readonly #resource: { resource?: string };
+  #limit = 100;
+
+  constructor(db: Queryable, resource?: string) {
+    this.#db = db;
+    this.#resource = resource === undefined ? {} : { resource };
+  }
+
+  async read(after: Position, upto = Number.MAX_SAFE_INTEGER): Promise<JournalPage> {
+    const limit = this.#limit;
+    const page = await readPage(this.#db, { after, upto, limit, bytes: MAX_BYTES, ...this.#resource });
+    const fitting = Math.ceil((MAX_BYTES * page.entries.length) / Math.max(page.bytes, 1));
+    if (page.entries.length > 0) this.#limit = Math.max(1, Math.min(MAX_ENTRIES, limit * 2, fitting));
+    return page;
+  }
+}
+
+/** The position after one entry, inside its tid. */
+export function after(entry: JournalEntry): Position {
+  return { tid: entry.tid, resource: entry.resource, id: entry.id };
+}
+
+/** The highest tid that a position has wholly passed. */
+export function wholeTid(position: Position): number {
+  return position.resource === undefined ? position.tid : position.tid - 1;
+}

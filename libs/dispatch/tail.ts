@@ -1,0 +1,169 @@
+import { KernelError, type Queryable } from '#libs/database';
+import { frontier, type JournalEntry, type JournalPage, type Position } from '#libs/journal';
+import { Alarm, backoff } from './alarm.ts';
+import type { Log } from './listener.ts';
+import { after, PageReader } from './page.ts';
+
+const QUICK = 1;
+const QUICK_LIMIT = 20;
+const POLL = 250;
+
+type Outcome = 'more' | 'moved' | 'held' | 'idle';
+
+export interface TailOptions {
+  readonly db: Queryable;
+  readonly log: Log;
+  /** Called for each batch in tid order, also with no entries when only the position moved. Must neither throw nor wait. */
+  deliver(page: JournalPage, position: Position): void;
+}
+
+export interface TailStatus {
+  readonly position: Position;
+  readonly head: number;
+  readonly safe: number;
+  readonly state: 'stopped' | 'running' | 'failing';
+  readonly lastError: string | null;
+}
+
+/**
+ * Reads the journal once per process: every committed change exactly once, in tid order. The connection must be in
+ * READ COMMITTED; a database that goes away is waited for, and reading resumes where it was.
+ */
+export class Tail {
+  readonly #options: TailOptions;
+  readonly #pages: PageReader;
+  readonly #alarm = new Alarm();
+  #position: Position = { tid: 0 };
+  #head = 0;
+  #safe = 0;
+  #failures = 0;
+  #lastError: string | null = null;
+  #running: Promise<void> | undefined;
+  #stopping = false;
+
+  constructor(options: TailOptions) {
+    this.#options = options;
+    this.#pages = new PageReader(options.db);
+  }
+
+  get position(): Position {
+    return this.#position;
+  }
+
+  get status(): TailStatus {
+    const state = !this.#running ? 'stopped' : this.#failures > 0 ? 'failing' : 'running';
+    return {
+      position: this.#position,
+      head: this.#head,
+      safe: this.#safe,
+      state,
+      lastError: this.#lastError,
+    };
+  }
+
+  /** Starts after a position, which the caller knows to be safe. */
+  start(position: Position): void {
+    this.#position = position;
+    this.#running = this.#run();
+  }
+
+  /** Reads now, or again at once if a round is under way. */
+  wake(): void {
+    this.#alarm.ring();
+  }
+
+  /** Ends after one last round, so that what was committed before is delivered when the database can be read. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#alarm.ring();
+    await this.#running;
+    this.#running = undefined;
+  }
+
+  async #run(): Promise<void> {
+    let quick = QUICK;
+    for (let last = false; !last; ) {
+      last = this.#stopping;
+      const outcome = await this.#attempt();
+      if (last || outcome === 'more') continue;
+      quick = outcome === 'held' ? Math.min(QUICK_LIMIT, quick * 1.4) : QUICK;
+      if (outcome === 'failed') await this.#alarm.wait(backoff(this.#failures, 20, 1_000));
+      else await this.#alarm.wait(outcome === 'idle' ? POLL : quick);
+    }
+  }
+
+  async #attempt(): Promise<Outcome | 'failed'> {
+    try {
+      const outcome = await this.#round();
+      if (this.#failures > 0) this.#options.log.info({ tid: this.#position.tid }, 'the journal can be read again');
+      this.#failures = 0;
+      this.#lastError = null;
+      return outcome;
+    } catch (error) {
+      this.#failures += 1;
+      this.#lastError = error instanceof Error ? error.message : String(error);
+      if (this.#failures === 1)
+        this.#options.log.warn({ err: error, tid: this.#position.tid }, 'the journal cannot be read');
+      return 'failed';
+    }
+  }
+
+  /**
+   * Whole tids that follow the position without a gap need no floor: a tid that can be seen is committed, and nothing can
+   * appear before it. At a gap the frontier says what is safe, and a later statement reads that.
+   */
+  async #round(): Promise<Outcome> {
+    if (this.#position.tid < this.#safe) return this.#readSafe();
+    const page = await this.#pages.read(this.#position);
+    const count = contiguous(this.#position.tid, page.entries);
+    const last = page.entries[count - 1];
+    const all = count === page.entries.length;
+    if (last)
+      this.#deliver(
+        { ...page, entries: page.entries.slice(0, count) },
+        all && page.cut ? after(last) : { tid: last.tid },
+      );
+    else if (this.#position.resource !== undefined)
+      this.#deliver({ ...page, entries: [] }, { tid: this.#position.tid });
+    if (last && all) return page.cut ? 'more' : 'moved';
+    await this.#askFrontier();
+    if (this.#position.tid < this.#safe) return this.#readSafe();
+    return this.#head > this.#position.tid ? 'held' : 'idle';
+  }
+
+  async #askFrontier(): Promise<void> {
+    const { head, safe } = await frontier(this.#options.db);
+    if (head < this.#position.tid) {
+      throw new KernelError(
+        'conflict',
+        `the journal ends at tid ${head}, before ${this.#position.tid} which was read already: the database was set back; restart this process`,
+      );
+    }
+    this.#head = head;
+    this.#safe = safe;
+  }
+
+  async #readSafe(): Promise<Outcome> {
+    const safe = this.#safe;
+    const page = await this.#pages.read(this.#position, safe);
+    const last = page.entries.at(-1);
+    this.#deliver(page, page.cut && last ? after(last) : { tid: safe });
+    return page.cut ? 'more' : 'moved';
+  }
+
+  #deliver(page: JournalPage, position: Position): void {
+    this.#position = position;
+    this.#head = Math.max(this.#head, position.tid);
+    this.#options.deliver(page, position);
+  }
+}
+
+function contiguous(tid: number, entries: readonly JournalEntry[]): number {
+  let reached = tid;
+  const gap = entries.findIndex((entry) => {
+    if (entry.tid > reached + 1) return true;
+    reached = entry.tid;
+    return false;
+  });
+  return gap === -1 ? entries.length : gap;
+}
