@@ -1,0 +1,23 @@
+import { Database } from '../../dist/libs/database/index.js';
+import { defineResource } from '../../dist/libs/journal/index.js';
+import { createKernel, type Kernel } from '../../dist/libs/kernel/index.js';
+
+export interface TaskRow {
+  id: number;
+  title: string;
+  state: string;
+  points: number;
+}
+
+/** The measured resource. */
+export const task = defineResource<TaskRow>({ name: 'task' });
+
+const ignore = () => undefined;
+const complain = (fields: object, message: string) => console.error(message, fields);
+
+/** What a server process opens on a database: a pool with the program's rights and a kernel, not started. */
+export async function openProcess(url: string, options: { poolSize: number }): Promise<Kernel<unknown>> {
+  const database = Database.open({ url, role: 'tidemark_app', poolSize: options.poolSize });
+  const log = { debug: ignore, info: ignore, warn: complain, error: complain };
+  return createKernel({ database, resources: [task], name: 'bench', log });
+}
