@@ -10,11 +10,7 @@ export interface Answer<R> {
 
 /** What statements are run on: a Database (any free connection) or a Connection. `name` prepares the statement under it. */
 export interface Queryable {
-  query<R = Record<string, unknown>>(
-    text: string,
-    values?: readonly unknown[],
-    name?: string,
-  ): Promise<Answer<R>>;
+  query<R = Record<string, unknown>>(text: string, values?: readonly unknown[], name?: string): Promise<Answer<R>>;
 }
 
 /** Where connections come from: a Database, whatever its tables. */

@@ -33,6 +33,8 @@ export class Database<DB = unknown> implements ConnectionSource {
       max: options.poolSize ?? 10,
       connectionTimeoutMillis: 10_000,
       onConnect: async (client: pg.ClientBase) => {
+        // A connection that breaks while it is held fails its query; unheard, the event would end the process.
+        client.on('error', () => undefined);
         if (options.role !== undefined) await client.query(`SET ROLE ${pg.escapeIdentifier(options.role)}`);
       },
     } as pg.PoolConfig);
@@ -61,7 +63,7 @@ export class Database<DB = unknown> implements ConnectionSource {
 
   /** Opens a connection of its own; the caller listens to `error`, and ends it. */
   async listenClient(): Promise<ListenClient> {
-    const client = new pg.Client({ ...clientConfig(this.options), keepAlive: true });
+    const client = new pg.Client({ ...clientConfig(this.options), connectionTimeoutMillis: 10_000 });
     client.on('error', () => undefined);
     await client.connect();
     return client;

@@ -1,3 +1,6 @@
+import { types } from 'node:util';
+import { isNativeError } from 'node:util/types';
+
 /** Why something was refused or failed: a closed list, translated once per edge (HTTP status, exit status). */
 export type ErrorCode =
   | 'malformed'
@@ -39,7 +42,7 @@ export interface DatabaseError extends Error {
 
 /** The KernelError that an error of pg stands for; anything else comes back as it is. A lost race is a conflict, never "internal". */
 export function translate(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof KernelError) return error;
+  if (!isNativeError(error) || error instanceof KernelError) return error;
   const { code = '', constraint } = error as DatabaseError;
   const as = (kind: ErrorCode, message: string) => new KernelError(kind, message, { cause: error });
   if (isUnreachable(error)) return as('unavailable', 'the database is not reachable at the moment');
@@ -47,10 +50,7 @@ export function translate(error: unknown): unknown {
     case '23505':
       return as('conflict', `something else already has that value (${constraint})`);
     case '23503':
-      return as(
-        'conflict',
-        `another row depends on it, or the row it refers to does not exist (${constraint})`,
-      );
+      return as('conflict', `another row depends on it, or the row it refers to does not exist (${constraint})`);
     case '23502':
       return as('invalid', `${(error as DatabaseError).column} must have a value`);
     case '23514':
@@ -72,10 +72,12 @@ export function translate(error: unknown): unknown {
 
 /** Whether the connection failed rather than the statement. */
 export function isUnreachable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  if (!isNativeError(error)) return false;
   const { code = '' } = error as DatabaseError;
   return (
     UNREACHABLE.has(code) ||
+    // the server's unix socket, and not some file
+    (code === 'ENOENT' && (error as NodeJS.ErrnoException).syscall === 'connect') ||
     code.startsWith('08') ||
     /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|Query read timeout)/.test(
       error.message,
@@ -85,6 +87,6 @@ export function isUnreachable(error: unknown): boolean {
 
 /** Sockets that fail, and a server that is stopping, starting, out of connections or out of disk. */
 const UNREACHABLE = new Set([
-  ...['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENOTFOUND', 'EAI_AGAIN'],
+  ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENOTFOUND', 'EAI_AGAIN'],
   ...['57P01', '57P02', '57P03', '53300', '53100', '53200', '58030', '25P03', '25P04'],
 ]);

@@ -1,28 +1,24 @@
+import { types } from 'node:util';
 import { Database } from './database.ts';
-import { KernelError, translate } from './errors.ts';
+import { isUnreachable, KernelError, translate } from './errors.ts';
+import { selectServer } from './fitness.queries.ts';
 
 const OLDEST = 15;
 
-/** Whether a server can hold a Tidemark database: reachable, PostgreSQL 15 or newer, UTF-8. KernelError `configuration` or `unavailable`. */
+/** Whether a server can hold a Tidemark database: reachable, PostgreSQL 15 or newer, UTF-8, no standby. KernelError `configuration` or `unavailable`. */
 export async function checkFitness(url: string): Promise<void> {
   const database = Database.open({ url, poolSize: 1 });
   try {
-    const { rows } = await database.query<{ version: number; shown: string; encoding: string; name: string }>(
-      `SELECT current_setting('server_version_num')::int / 10000 AS version, current_setting('server_version') AS shown,
-         current_setting('server_encoding') AS encoding, current_database() AS name`,
-    );
-    const { version, shown, encoding, name } = rows[0] as (typeof rows)[number];
-    if (version < OLDEST)
-      throw new KernelError(
-        'configuration',
-        `PostgreSQL ${shown} is too old: Tidemark needs ${OLDEST} or newer`,
-      );
-    if (encoding !== 'UTF8') {
-      throw new KernelError(
-        'configuration',
-        `the database "${name}" is encoded in ${encoding}: create one with ENCODING 'UTF8'`,
-      );
-    }
+    const { version, shown, encoding, name, standby } = await selectServer(database);
+    const problem =
+      version < OLDEST
+        ? `PostgreSQL ${shown} is too old: Tidemark needs ${OLDEST} or newer`
+        : encoding !== 'UTF8'
+          ? `the database "${name}" is encoded in ${encoding}: create one with ENCODING 'UTF8'`
+          : standby
+            ? `the database "${name}" is on a standby, which takes no changes: name the primary`
+            : undefined;
+    if (problem !== undefined) throw new KernelError('configuration', problem);
   } catch (error) {
     throw refusal(error);
   } finally {
@@ -30,15 +26,17 @@ export async function checkFitness(url: string): Promise<void> {
   }
 }
 
-/** What a connection attempt is refused with, in words. */
+/** What a connection attempt fails with, in words. */
 function refusal(error: unknown): unknown {
-  const code = String((error as { code?: string }).code);
-  if (['28P01', '28000', '3D000', '42501'].includes(code)) {
-    return new KernelError(
-      'configuration',
-      `the database refuses the connection: ${(error as Error).message}`,
-      { cause: error },
-    );
+  if (!types.isNativeError(error) || error instanceof KernelError) return error;
+  const message = error.message || String((error as { code?: string }).code);
+  if (isUnreachable(error)) {
+    return new KernelError('unavailable', `the database is not reachable: ${message}`, { cause: error });
   }
-  return translate(error);
+  return REFUSALS.has(String((error as { code?: string }).code))
+    ? new KernelError('configuration', `the database refuses the connection: ${message}`, { cause: error })
+    : translate(error);
 }
+
+/** Wrong password or no entry in pg_hba.conf, no such database, no right to connect; a socket of another user, a URL that is none. */
+const REFUSALS = new Set(['28P01', '28000', '3D000', '42501', 'EACCES', 'ERR_INVALID_URL']);

@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
@@ -8,6 +9,9 @@ import { KernelError, translate } from './errors.ts';
 
 /** The program's own migrations, beside dist/ in the checkout and in the installed package. */
 export const migrationsFolder = resolve(import.meta.dirname, '../../../migrations');
+
+/** Where the compiler puts the program's migrations that are written in TypeScript. */
+const compiledFolder = resolve(import.meta.dirname, '../../migrations');
 
 /** An arbitrary number: whoever migrates a database holds this advisory lock. */
 const MIGRATION_LOCK = 29_796;
@@ -21,9 +25,20 @@ export interface MigrationStatus {
 
 /**
  * Applies what is pending, in the order of the file names, all of it in one transaction. Any number of processes may start at once: they take turns.
- * KernelError `configuration` when the database is newer than the program.
+ * KernelError `configuration` when the database is newer than the program, when the role may not apply them, and when one fails.
  */
 export async function migrate(ownerUrl: string, folders: readonly string[]): Promise<{ applied: string[] }> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await migrateOnce(ownerUrl, folders);
+    } catch (error) {
+      if (attempt === 20 || !isRaceForRoles(error)) throw refusal(error);
+      await delay(20 + Math.random() * 80);
+    }
+  }
+}
+
+async function migrateOnce(ownerUrl: string, folders: readonly string[]): Promise<{ applied: string[] }> {
   const database = Database.open({
     url: ownerUrl,
     poolSize: 2,
@@ -38,8 +53,6 @@ export async function migrate(ownerUrl: string, folders: readonly string[]): Pro
       if (status.pending.length === 0) return { applied: [] };
       return { applied: await apply(database.kysely, folders) };
     });
-  } catch (error) {
-    throw translate(error);
   } finally {
     await database.close();
   }
@@ -65,6 +78,22 @@ export function refuseNewer(status: MigrationStatus): void {
   );
 }
 
+/** Roles belong to the cluster, and the lock to one database: another database of the cluster was being migrated at the same moment. */
+function isRaceForRoles(error: unknown): boolean {
+  const cause = error instanceof KernelError ? error.cause : error;
+  return cause instanceof Error && /tuple concurrently (updated|deleted)|pg_auth/.test(cause.message);
+}
+
+function refusal(error: unknown): unknown {
+  const cause = error instanceof KernelError ? error.cause : error;
+  if ((cause as { code?: string } | undefined)?.code !== '42501') return translate(error);
+  return new KernelError(
+    'configuration',
+    `the role may not apply the migrations (${(cause as Error).message}): run "tidemark migrate" as the owner of the database, or set DATABASE_OWNER_URL`,
+    { cause },
+  );
+}
+
 async function apply(db: Kysely<unknown>, folders: readonly string[]): Promise<string[]> {
   const migrator = new Migrator({
     db,
@@ -75,15 +104,10 @@ async function apply(db: Kysely<unknown>, folders: readonly string[]): Promise<s
   });
   const { error, results = [] } = await migrator.migrateToLatest();
   const failed = results.find((result) => result.status === 'Error');
-  if (error) {
-    if (!failed) throw error;
-    throw new KernelError(
-      'configuration',
-      `migration ${failed.migrationName} failed: ${(error as Error).message}`,
-      { cause: error },
-    );
-  }
-  return results.filter((result) => result.status === 'Success').map((result) => result.migrationName);
+  if (!error) return results.map((result) => result.migrationName);
+  if (!failed) throw error;
+  const message = `migration ${failed.migrationName} failed: ${(error as Error).message}`;
+  throw new KernelError('configuration', message, { cause: error });
 }
 
 async function statusOf(database: Database, folders: readonly string[]): Promise<MigrationStatus> {
@@ -102,22 +126,31 @@ async function statusOf(database: Database, folders: readonly string[]): Promise
   };
 }
 
-/** `*.sql` runs as it stands; `*.js` exports `up(db)`. The compiled form of a `.ts` migration lies in dist/, beside the SQL's folder. */
+/** `*.sql` runs as it stands; `*.js` exports `up(db)`. */
 async function readMigrations(folders: readonly string[]): Promise<Record<string, Migration>> {
   const migrations: Record<string, Migration> = {};
-  for (const folder of folders) {
-    for (const file of (await readdir(folder)).sort()) {
+  for (const folder of folders.includes(migrationsFolder) ? [...folders, compiledFolder] : folders) {
+    for (const file of await filesOf(folder)) {
       const path = join(folder, file);
       const [, name, kind] = /^(\d{4}_[\w-]+)\.(sql|js)$/.exec(file) ?? [];
       if (name === undefined) continue;
       if (migrations[name]) throw new KernelError('configuration', `two migrations are called ${name}`);
       migrations[name] =
-        kind === 'sql'
-          ? { up: (db) => runFile(db, path) }
-          : ((await import(pathToFileURL(path).href)) as Migration);
+        kind === 'sql' ? { up: (db) => runFile(db, path) } : ((await import(pathToFileURL(path).href)) as Migration);
     }
   }
   return migrations;
+}
+
+async function filesOf(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder)).sort();
+  } catch (cause) {
+    if (folder === compiledFolder) return [];
+    throw new KernelError('configuration', `no migrations can be read from ${folder}: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
 }
 
 async function runFile(db: Kysely<unknown>, path: string): Promise<void> {

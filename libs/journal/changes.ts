@@ -1,19 +1,6 @@
-import {
-  type OperationNode,
-  type OperationNodeSource,
-  PostgresQueryCompiler,
-  type RootOperationNode,
-} from 'kysely';
+import { type OperationNode, type OperationNodeSource, PostgresQueryCompiler, type RootOperationNode } from 'kysely';
 import { KernelError } from '#libs/database';
-import {
-  journalId,
-  type Key,
-  keyValues,
-  quoteName,
-  quoteTable,
-  type Resource,
-  type Row,
-} from './resource.ts';
+import { journalId, type Key, keyValues, quoteName, quoteTable, type Resource, type Row } from './resource.ts';
 
 /** A change that waits in a ModelTransaction for its flush. */
 export type PendingChange = PendingCreate | PendingSave | PendingDelete | PendingStage;
@@ -137,8 +124,7 @@ export function plainInsertTable(node: OperationNode): string | undefined {
     return undefined;
   const lists = insert.values.values as readonly (OperationNode & { values?: readonly OperationNode[] })[];
   const plain = lists.every(
-    (list) =>
-      list.kind === 'PrimitiveValueListNode' || list.values?.every((value) => value.kind === 'ValueNode'),
+    (list) => list.kind === 'PrimitiveValueListNode' || list.values?.every((value) => value.kind === 'ValueNode'),
   );
   return plain ? JSON.stringify(insert.into) : undefined;
 }

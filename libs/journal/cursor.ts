@@ -14,10 +14,7 @@ export function encodeCursor(epoch: string, position: Position): string {
 export function decodeCursor(epoch: string, cursor: string, head: number): Position {
   const [from, tid, resource, id] = parts(cursor);
   if (from !== epoch) {
-    throw new KernelError(
-      'malformed',
-      'the cursor belongs to another database: read again from the beginning',
-    );
+    throw new KernelError('malformed', 'the cursor belongs to another database: read again from the beginning');
   }
   if (tid > head) {
     throw new KernelError(

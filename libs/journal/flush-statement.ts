@@ -21,11 +21,7 @@ export interface Statement {
  * statement ends. Its columns are evaluated from left to right, and pull the changes in program order: locks first, a name is freed before
  * it is taken. A save or delete that does not meet its row raises TM001, which undoes the whole statement.
  */
-export function flushStatement(
-  changes: readonly PendingChange[],
-  actor: string,
-  withLocks: boolean,
-): Statement {
+export function flushStatement(changes: readonly PendingChange[], actor: string, withLocks: boolean): Statement {
   const parameters: unknown[] = [actor];
   const ctes: string[] = [];
   const columns = [`set_config('tidemark.actor', $1, true) AS actor`];
@@ -40,9 +36,7 @@ export function flushStatement(
   for (const [n, change] of changes.entries()) {
     append(`c${n}`, changeSql(change, parameters.length));
     if (change.kind === 'save' || change.kind === 'delete') {
-      columns.push(
-        `(SELECT tidemark.expect(count(*), $${parameters.push(touchedRow(change))}) FROM c${n}) AS c${n}`,
-      );
+      columns.push(`(SELECT tidemark.expect(count(*), $${parameters.push(touchedRow(change))}) FROM c${n}) AS c${n}`);
     } else {
       columns.push(`(SELECT json_agg(to_json(c${n}))::text FROM c${n}) AS c${n}`);
     }

@@ -1,12 +1,5 @@
 import { KernelError, type Queryable } from '#libs/database';
-import {
-  type Change,
-  ENTRY_COLUMNS,
-  type EntryRow,
-  type JournalEntry,
-  type Position,
-  toEntry,
-} from './entry.ts';
+import { type Change, ENTRY_COLUMNS, type EntryRow, type JournalEntry, type Position, toEntry } from './entry.ts';
 import { parseExact } from './exact-json.ts';
 
 export interface ReadOptions {
@@ -167,8 +160,7 @@ async function addOldValues(
     batch.map((e) => e.id),
   ]);
   for (const row of rows) {
-    if (row.old !== null)
-      old[places[Number(row.n) - 1] as number] = parseExact(row.old) as Record<string, unknown>;
+    if (row.old !== null) old[places[Number(row.n) - 1] as number] = parseExact(row.old) as Record<string, unknown>;
   }
 }
 

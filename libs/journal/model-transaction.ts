@@ -172,10 +172,7 @@ export class ModelTransaction<DB = unknown> {
           settle(changes, answer.rows[0] as Row);
           return drawnByNotices(answer.notices);
         } catch (error) {
-          if (
-            attempt === 3 ||
-            !(error instanceof Error && 'code' in error && RETRIABLE.has(String(error.code)))
-          )
+          if (attempt === 3 || !(error instanceof Error && 'code' in error && RETRIABLE.has(String(error.code))))
             throw error;
         }
       }
@@ -263,8 +260,7 @@ export class ModelTransaction<DB = unknown> {
   /** TM001 names a row that a save or delete did not meet: it is gone, or at another version. */
   async #explain(error: unknown, changes: readonly PendingChange[]): Promise<unknown> {
     const failed = changes.find(
-      (change) =>
-        (error as { code?: string }).code === 'TM001' && touchedRow(change) === (error as Error).message,
+      (change) => (error as { code?: string }).code === 'TM001' && touchedRow(change) === (error as Error).message,
     );
     if (failed?.kind !== 'save' && failed?.kind !== 'delete') return translate(error);
     const { resource, key, ifVersion } = failed;

@@ -1,11 +1,5 @@
 import { KernelError } from '#libs/database';
-import {
-  type PendingChange,
-  type PendingDelete,
-  type PendingSave,
-  plainInsertTable,
-  touchedRow,
-} from './changes.ts';
+import { type PendingChange, type PendingDelete, type PendingSave, plainInsertTable, touchedRow } from './changes.ts';
 
 /** Changes of one statement at most: its planning grows with them, and a tid is held no longer than it takes. */
 const STATEMENT_LIMIT = 100;
@@ -36,8 +30,7 @@ export class UnitOfWork {
       earlier.values = { ...earlier.values, ...change.values };
     } else {
       this.#pending.splice(this.#pending.indexOf(earlier), 1);
-      if (earlier.kind === 'save')
-        this.#pending.push({ ...change, ifVersion: earlier.ifVersion ?? change.ifVersion });
+      if (earlier.kind === 'save') this.#pending.push({ ...change, ifVersion: earlier.ifVersion ?? change.ifVersion });
     }
   }
 
@@ -58,11 +51,8 @@ export class UnitOfWork {
   }
 
   #mergeable(change: PendingSave | PendingDelete): Exclude<PendingChange, { kind: 'stage' }> | undefined {
-    const last = this.#pending.findLast(
-      (p) => p.kind === 'stage' || p.resource.table === change.resource.table,
-    );
-    if (last === undefined || last.kind === 'stage' || touchedRow(last) !== touchedRow(change))
-      return undefined;
+    const last = this.#pending.findLast((p) => p.kind === 'stage' || p.resource.table === change.resource.table);
+    if (last === undefined || last.kind === 'stage' || touchedRow(last) !== touchedRow(change)) return undefined;
     return last;
   }
 }

@@ -1,19 +1,7 @@
-import type { Database } from '#libs/database';
-import type { TestServer } from './test-database.ts';
+import { RUN } from './global-setup.ts';
+import type { TestRun } from './test-run.ts';
 
-/** Leaves nothing behind: databases that a failed test has left, the template, the role, the server. */
-export default async function teardown(): Promise<void> {
-  const { server, admin, stop } = (globalThis as Record<string, unknown>)['testServer'] as {
-    server: TestServer;
-    admin: Database;
-    stop(): Promise<unknown>;
-  };
-  const { rows } = await admin.query<{ datname: string }>(
-    'SELECT datname FROM pg_database WHERE starts_with(datname, $1)',
-    [`${server.role}_`],
-  );
-  for (const { datname } of rows) await admin.query(`DROP DATABASE ${datname} WITH (FORCE)`);
-  await admin.query(`DROP ROLE ${server.role}`);
-  await admin.close();
-  await stop();
+/** Called by jest after the last test file. */
+export default async function tearDown(): Promise<void> {
+  await (globalThis as { [RUN]?: TestRun })[RUN]?.end();
 }

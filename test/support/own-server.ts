@@ -1,15 +1,11 @@
-import { chmodSync, chownSync, mkdtempSync, readFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Database, migrate, migrationsFolder } from '#libs/database';
-import { nativeFolder, unprivilegedAccount } from '../../libs/database/embedded/binaries.ts';
-import {
-  type Cluster,
-  createCluster,
-  type Postgres,
-  startPostgres,
-} from '../../libs/database/embedded/postgres.ts';
+import { findBinaries } from '../../libs/database/embedded/binaries.ts';
+import { accountOf, makePlace } from '../../libs/database/embedded/place.ts';
+import { type Cluster, createCluster, type Postgres, startPostgres } from '../../libs/database/embedded/postgres.ts';
 
 /** A PostgreSQL of a test's own, to stop and to kill. */
 export interface OwnServer {
@@ -25,15 +21,13 @@ export interface OwnServer {
 export async function ownServer(
   options: { migrated?: boolean; settings?: Record<string, string> } = {},
 ): Promise<OwnServer> {
-  const account = unprivilegedAccount();
-  const place = mkdtempSync(join(tmpdir(), 'tidemark-'));
-  if (account.uid !== undefined && account.gid !== undefined) chownSync(place, account.uid, account.gid);
-  chmodSync(place, 0o700);
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-'));
+  chmodSync(folder, 0o755);
+  const place = makePlace(folder);
+  const account = accountOf(place);
   const cluster: Cluster = {
-    place,
-    account,
-    native: nativeFolder(account, place),
-    settings: options.settings ?? {},
+    ...{ place, account, binaries: findBinaries(account, place), settings: options.settings ?? {} },
+    log: () => undefined,
   };
   await createCluster(cluster, { sync: false });
   let postgres: Postgres = await startPostgres(cluster);
@@ -44,10 +38,7 @@ export async function ownServer(
     url: url('tidemark', 'tidemark'),
     ownerUrl: url('postgres', options.migrated === false ? 'postgres' : 'tidemark'),
     async kill9() {
-      process.kill(
-        Number(readFileSync(join(place, 'data/postmaster.pid'), 'utf8').split('\n')[0]),
-        'SIGKILL',
-      );
+      process.kill(Number(readFileSync(join(place, 'data/postmaster.pid'), 'utf8').split('\n')[0]), 'SIGKILL');
       await postgres.gone;
     },
     async start() {
@@ -55,7 +46,7 @@ export async function ownServer(
     },
     async stop() {
       await postgres.stop();
-      await rm(place, { recursive: true, force: true });
+      await rm(folder, { recursive: true, force: true });
     },
   };
 }

@@ -22,16 +22,24 @@ export interface TestServer {
 }
 
 /** A copy of the migrated template, or an empty database. */
-export async function testDatabase(options: { migrated?: boolean } = {}): Promise<TestDatabase> {
+export async function testDatabase(
+  options: { migrated?: boolean; encoding?: 'UTF8' | 'SQL_ASCII' } = {},
+): Promise<TestDatabase> {
   const server = JSON.parse(process.env['TEST_SERVER'] as string) as TestServer;
   const name = `${server.role}_${randomBytes(5).toString('hex')}`;
-  const template = options.migrated === false ? 'template0' : server.template;
+  const source =
+    options.migrated === false
+      ? `TEMPLATE template0 LOCALE 'C' ENCODING '${options.encoding ?? 'UTF8'}'`
+      : `TEMPLATE ${server.template}`;
   // two copies of one template cannot be made at once
   await withAdmin(server, async (admin) => {
     const connection = await admin.connect();
-    await connection.query('SELECT pg_advisory_lock(29797)');
-    await connection.query(`CREATE DATABASE ${name} TEMPLATE ${template} ENCODING 'UTF8'`);
-    connection.release(new Error('the lock goes with the connection'));
+    try {
+      await connection.query('SELECT pg_advisory_lock(29797)');
+      await connection.query(`CREATE DATABASE ${name} ${source}`);
+    } finally {
+      connection.release(new Error('the lock goes with the connection'));
+    }
   });
   const url = new URL(urlOn(server.adminUrl, name));
   url.username = server.role;
@@ -70,7 +78,7 @@ async function drop(admin: Database, name: string): Promise<void> {
 }
 
 async function withAdmin(server: TestServer, work: (admin: Database) => Promise<void>): Promise<void> {
-  const admin = Database.open({ url: server.adminUrl, poolSize: 1 });
+  const admin = Database.open({ url: server.adminUrl, poolSize: 1, statementTimeout: 120_000 });
   try {
     await work(admin);
   } finally {

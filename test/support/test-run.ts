@@ -1,113 +1,90 @@
 import { randomBytes } from 'node:crypto';
-import { Database, migrate, migrationsFolder } from '#libs/database';
-import { type TestServer, testServer } from './server.ts';
+import { type Connection, Database, migrate, migrationsFolder } from '#libs/database';
+import { type ChosenServer, chooseServer } from './choose-server.ts';
+import { type TestServer, urlOn } from './test-database.ts';
 
-/** What the test files of one run need to know of it; it reaches them through the environment. */
-export interface TestRun {
-  readonly adminUrl: string;
-  /** Begins the name of every database and role of the run. */
-  readonly prefix: string;
-  readonly password: string;
-}
+const NAME = 'tidemark_test_[0-9a-f]{8}';
 
-/** A run that has been set up, in the process that did it. */
-export interface RunningTests {
-  readonly run: TestRun;
-  /** Drops what the run has made, and stops the server if the run has started it. May be called twice. */
-  end(): Promise<void>;
-}
+/** One run of the tests: its server, the migrated template that each test file gets a copy of, and the role of the program. */
+export class TestRun {
+  readonly server: TestServer;
+  readonly #chosen: ChosenServer;
+  readonly #admin: Database;
+  /** Held for its name: it shows other runs on the same server that this one lives. */
+  readonly #sign: Connection;
+  #ended: Promise<void> | undefined;
 
-const VARIABLE = 'TEST_DATABASE_RUN';
-const PREFIX = 'tidemark_test_';
+  private constructor(server: TestServer, chosen: ChosenServer, admin: Database, sign: Connection) {
+    this.server = server;
+    this.#chosen = chosen;
+    this.#admin = admin;
+    this.#sign = sign;
+  }
 
-/** Starts or finds the server, and makes the migrated template and the program's login role. Prints which server it is. */
-export async function beginRun(): Promise<RunningTests> {
-  const server = await testServer();
-  const run = {
-    adminUrl: server.adminUrl,
-    prefix: PREFIX + randomBytes(4).toString('hex'),
-    password: randomBytes(12).toString('hex'),
-  };
-  // the name of this connection shows other runs on the same server that this one lives
-  const admin = Database.open({ url: run.adminUrl, poolSize: 1, applicationName: run.prefix });
-  let ended: Promise<void> | undefined;
-  const end = (): Promise<void> => {
-    ended ??= endRun(server, admin, run);
-    return ended;
-  };
-  try {
-    const { rows } = await admin.query<{ version: string }>(
+  /** Chooses the server and says which. */
+  static async begin(): Promise<TestRun> {
+    const chosen = await chooseServer();
+    const { adminUrl } = chosen;
+    const role = `tidemark_test_${randomBytes(4).toString('hex')}`;
+    const server = { adminUrl, role, template: `${role}_template`, password: randomBytes(12).toString('hex') };
+    const admin = Database.open({ url: adminUrl, poolSize: 2, applicationName: role });
+    const run = new TestRun(server, chosen, admin, await admin.connect());
+    try {
+      await run.#setUp();
+      return run;
+    } catch (error) {
+      await run.end();
+      throw error;
+    }
+  }
+
+  /** Leaves nothing behind: databases that a failed test has left, the template, the role, the server. May be called twice. */
+  end(): Promise<void> {
+    this.#ended ??= this.#tearDown();
+    return this.#ended;
+  }
+
+  async #setUp(): Promise<void> {
+    const { role, template, password, adminUrl } = this.server;
+    const { rows } = await this.#admin.query<{ version: string }>(
       `SELECT current_setting('server_version') AS version`,
     );
-    process.stdout.write(`test database: ${server.what}, PostgreSQL ${rows[0]?.version}\n`);
-    await dropAbandoned(admin);
-    await makeTemplate(admin, run);
-  } catch (error) {
-    await end();
-    throw error;
+    process.stdout.write(`Tests run on PostgreSQL ${rows[0]?.version}: ${this.#chosen.kind}\n`);
+    await dropAbandoned(this.#admin);
+    await this.#admin.query(`CREATE DATABASE ${template} TEMPLATE template0 ENCODING 'UTF8'`);
+    await migrate(urlOn(adminUrl, template), [migrationsFolder]);
+    await this.#admin.query(`CREATE ROLE ${role} LOGIN PASSWORD '${password}' IN ROLE tidemark_app`);
   }
-  process.env[VARIABLE] = JSON.stringify(run);
-  return { run, end };
-}
 
-/** The run that this test file belongs to. */
-export function currentRun(): TestRun {
-  const run = process.env[VARIABLE];
-  if (run === undefined)
-    throw new Error('no test run is set up: tests are run by jest, with its global set-up');
-  return JSON.parse(run) as TestRun;
-}
-
-/** The name of the migrated database that test databases are copies of. */
-export function templateName(run: TestRun): string {
-  return `${run.prefix}_template`;
-}
-
-/** The same server, another database, and another role if one is given. */
-export function urlFor(run: TestRun, database: string, role?: { user: string; password: string }): string {
-  const url = new URL(run.adminUrl);
-  url.pathname = `/${database}`;
-  if (role) {
-    url.username = role.user;
-    url.password = role.password;
+  async #tearDown(): Promise<void> {
+    await dropRun(this.#admin, this.server.role);
+    this.#sign.release();
+    await this.#admin.close();
+    await this.#chosen.stop();
   }
-  return url.href;
 }
 
-async function makeTemplate(admin: Database, run: TestRun): Promise<void> {
-  const name = templateName(run);
-  await admin.query(`CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'UTF8'`);
-  await migrate(urlFor(run, name), [migrationsFolder]);
-  await admin.query(`CREATE ROLE ${run.prefix} LOGIN PASSWORD '${run.password}' IN ROLE tidemark_app`);
-}
-
-async function endRun(server: TestServer, admin: Database, run: TestRun): Promise<void> {
-  // nothing needs to be dropped on a server that goes with its data
-  if (server.what === 'TEST_DATABASE_URL') await dropRun(admin, run.prefix);
-  await admin.close();
-  await server.stop();
-}
-
-/** Runs that were killed leave their databases behind: the next run clears away. */
+/** Runs that were killed could not clear away. */
 async function dropAbandoned(admin: Database): Promise<void> {
-  const { rows } = await admin.query<{ prefix: string }>(
-    `SELECT DISTINCT substring(name FROM '^${PREFIX}[0-9a-f]{8}') AS prefix
+  const { rows } = await admin.query<{ role: string }>(
+    `SELECT DISTINCT substring(n.name FROM '^${NAME}') AS role
        FROM (SELECT datname AS name FROM pg_database UNION ALL SELECT rolname FROM pg_roles) n
-       WHERE name ~ '^${PREFIX}[0-9a-f]{8}(_|$)'
-         AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.application_name = substring(name FROM '^${PREFIX}[0-9a-f]{8}'))`,
+       WHERE n.name ~ '^${NAME}(_|$)'
+         AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.application_name = substring(n.name FROM '^${NAME}'))`,
   );
-  for (const { prefix } of rows) await dropRun(admin, prefix);
+  for (const { role } of rows) await dropRun(admin, role);
 }
 
-async function dropRun(admin: Database, prefix: string): Promise<void> {
+async function dropRun(admin: Database, role: string): Promise<void> {
   const { rows } = await admin.query<{ name: string }>(
-    `SELECT datname AS name FROM pg_database WHERE datname ^@ $1`,
-    [`${prefix}_`],
+    'SELECT datname AS name FROM pg_database WHERE starts_with(datname, $1)',
+    [`${role}_`],
   );
-  for (const { name } of rows) await admin.query(`DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`);
+  for (const { name } of rows) await admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+  // and the roles that tests made, named after it
   const roles = await admin.query<{ name: string }>(
-    `SELECT rolname AS name FROM pg_roles WHERE rolname ^@ $1`,
-    [prefix],
+    'SELECT rolname AS name FROM pg_roles WHERE starts_with(rolname, $1)',
+    [role],
   );
-  for (const { name } of roles.rows) await admin.query(`DROP ROLE IF EXISTS "${name}"`);
+  for (const { name } of roles.rows) await admin.query(`DROP ROLE IF EXISTS ${name}`);
 }

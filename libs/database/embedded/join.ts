@@ -1,24 +1,26 @@
-import { spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Database } from '../database.ts';
-import { KernelError } from '../errors.ts';
-import { unprivilegedAccount } from './binaries.ts';
-import { embeddedPlace } from './place.ts';
+import { KernelError, translate } from '../errors.ts';
+import { findPlace, makePlace } from './place.ts';
+import { socketPath } from './protocol.ts';
+import { startSupervisor } from './start.ts';
 
 /** An embedded database that this process uses. It stays up while any process does, and stops by itself afterwards. */
 export interface EmbeddedDatabase {
   readonly dataDir: string;
+  /** Holds the cluster (`data`), its socket and its log. */
+  readonly clusterDir: string;
   /** Login role tidemark, a member of tidemark_app: the program. */
   readonly url: string;
   /** The superuser: migrations and operators. */
   readonly ownerUrl: string;
   /** Whether this call has created it. */
   readonly created: boolean;
-  /** Called each time the supervisor was lost and has been replaced. */
+  /** Called each time the supervisor was lost: this process joins again, or starts another, by itself. Not when somebody stopped it on purpose. */
   onLost(listener: () => void): void;
   release(): Promise<void>;
 }
@@ -27,111 +29,120 @@ const START_TIMEOUT = 60_000;
 
 /** Starts the embedded PostgreSQL of a data folder, or joins the one that runs. KernelError `configuration` when the folder cannot serve. */
 export async function joinEmbedded(dataDir: string): Promise<EmbeddedDatabase> {
-  const place = embeddedPlace(dataDir, unprivilegedAccount());
-  const listeners: (() => void)[] = [];
-  let released = false;
-  const hold = async (): Promise<Socket> => {
-    const socket = await joinSupervisor(place);
-    socket.once('close', () => {
-      if (!released) void rejoin();
-    });
-    return socket;
-  };
-  const rejoin = async () => {
-    for (;;) {
-      try {
-        socket = await hold();
-        for (const listener of listeners) listener();
-        return;
-      } catch {
-        // its users see "unavailable" meanwhile; the reason stands in postgres.log
-        await delay(1_000, undefined, { ref: false });
-        if (released) return;
-      }
-    }
-  };
-  let socket = await hold();
-  const ownerUrl = urlOf(place, 'postgres', 'tidemark');
-  const created = await ensureDatabase(place);
-  return {
-    ...{ dataDir, url: urlOf(place, 'tidemark', 'tidemark'), ownerUrl, created },
-    onLost: (listener) => listeners.push(listener),
-    async release() {
-      released = true;
-      socket.destroy();
-    },
-  };
+  const place = makePlace(dataDir);
+  const membership = await Membership.begin(place);
+  try {
+    const created = await ensureDatabase(place);
+    return {
+      ...{ dataDir, clusterDir: place, created },
+      ...{ url: urlOf(place, 'tidemark', 'tidemark'), ownerUrl: urlOf(place, 'postgres', 'tidemark') },
+      onLost: (listener) => membership.listeners.push(listener),
+      release: async () => membership.end(),
+    };
+  } catch (error) {
+    membership.end();
+    throw translate(error);
+  }
 }
 
-/** Stops the embedded PostgreSQL of a data folder. KernelError `conflict` while others use it, unless forced. */
+/** Stops the embedded PostgreSQL of a data folder, and waits until it has. KernelError `conflict` while others use it, unless forced. */
 export async function stopEmbedded(
   dataDir: string,
   options: { force?: boolean } = {},
 ): Promise<'stopped' | 'not running'> {
-  if (!existsSync(dataDir)) return 'not running';
-  const socket = await dial(embeddedPlace(dataDir, unprivilegedAccount()));
+  const place = findPlace(dataDir);
+  const socket = place === undefined ? undefined : await dial(place);
   if (!socket) return 'not running';
   socket.ref();
   socket.write(options.force ? 'stop force\n' : 'stop\n');
-  let answer = '';
-  for await (const line of createInterface({ input: socket })) answer = line;
-  if (answer.startsWith('in use'))
+  for await (const line of createInterface({ input: socket })) {
+    const [word, ...pids] = line.split(' ');
+    if (word !== 'used') continue;
     throw new KernelError(
       'conflict',
-      `the database is ${answer} other process(es): stop them first, or use --force`,
+      `the database is in use by ${pids.length === 1 ? 'process' : 'processes'} ${pids.join(', ')}: stop ${pids.length === 1 ? 'it' : 'them'} first, or use --force`,
     );
+  }
   return 'stopped';
+}
+
+/** This process as a user of a supervisor, and of its successors. */
+class Membership {
+  readonly listeners: (() => void)[] = [];
+  readonly #place: string;
+  #socket: Socket | undefined;
+  #over = false;
+
+  private constructor(place: string) {
+    this.#place = place;
+  }
+
+  static async begin(place: string): Promise<Membership> {
+    const membership = new Membership(place);
+    await membership.#join();
+    return membership;
+  }
+
+  end(): void {
+    this.#over = true;
+    this.#socket?.destroy();
+  }
+
+  async #join(): Promise<void> {
+    const socket = await joinSupervisor(this.#place);
+    if (this.#over) socket.destroy();
+    this.#socket = socket;
+    socket.write(`user ${process.pid}\n`);
+    socket.on('data', (text) => {
+      if (text.includes('stopped')) this.#over = true;
+    });
+    socket.once('close', () => void this.#rejoin());
+  }
+
+  async #rejoin(): Promise<void> {
+    if (this.#over) return;
+    for (const listener of this.listeners) listener();
+    while (!this.#over) {
+      try {
+        await this.#join();
+        return;
+      } catch {
+        // statements fail as "unavailable" meanwhile; the reason stands in postgres.log
+        await delay(1_000, undefined, { ref: false });
+      }
+    }
+  }
 }
 
 async function joinSupervisor(place: string): Promise<Socket> {
   const end = performance.now() + START_TIMEOUT;
-  for (;;) {
+  while (performance.now() < end) {
     const socket = await dial(place);
     if (socket) return socket;
     const outcome = await startSupervisor(place);
-    if (outcome.error !== undefined) throw new KernelError('configuration', outcome.error);
-    if (performance.now() > end)
-      throw new KernelError(
-        'unavailable',
-        `the embedded database in ${place} did not come up: see postgres.log there`,
-      );
-    // another one is starting or stopping
-    if (outcome.taken) await delay(50);
+    if (outcome?.error !== undefined) throw new KernelError('configuration', outcome.error);
+    // another process starts it
+    if (!outcome?.ready) await delay(25);
   }
+  const log = join(place, 'postgres.log');
+  throw new KernelError('unavailable', `the embedded database did not come up in time: see ${log}`);
 }
 
-/** A connection to a supervisor that is ready; undefined when none listens. */
+/** A connection to a supervisor whose PostgreSQL is ready; undefined when there is none. It does not keep this process alive. */
 function dial(place: string): Promise<Socket | undefined> {
   return new Promise((done) => {
-    const socket = connect(join(place, 'supervisor.sock'));
-    socket.once('error', () => done(undefined));
+    const socket = connect(socketPath(place));
+    socket.on('error', () => undefined);
     socket.once('close', () => done(undefined));
     socket.once('data', () => done(socket.unref()));
   });
 }
 
-/** Starts a supervisor that outlives this process, and waits for what it says of its start. */
-async function startSupervisor(place: string): Promise<{ ready?: boolean; taken?: boolean; error?: string }> {
-  const log = openSync(join(place, 'postgres.log'), 'a', 0o600);
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'supervisor.js'), place], {
-    ...{ cwd: '/', detached: true, stdio: ['ignore', log, log, 'pipe'] },
-  });
-  closeSync(log);
-  const pipe = child.stdio[3] as Socket;
-  let answer = '';
-  for await (const text of pipe.setEncoding('utf8')) {
-    answer += text;
-    if (answer.includes('\n')) break;
-  }
-  child.unref();
-  pipe.destroy();
-  return answer === ''
-    ? { error: `the database's supervisor ended at once: see ${join(place, 'postgres.log')}` }
-    : JSON.parse(answer);
-}
-
+/** The host in front only makes it a URL that every parser takes: the folder of the socket counts. */
 function urlOf(place: string, user: string, database: string): string {
-  return `postgres://${user}@/${database}?host=${encodeURIComponent(place)}`;
+  // an operator may have set another port in postgresql.conf, and with it the socket's name
+  const port = readFileSync(join(place, 'data/postmaster.pid'), 'utf8').split('\n')[3];
+  return `postgres://${user}@localhost:${port}/${database}?host=${encodeURIComponent(place)}`;
 }
 
 /** Makes database and login role, once; safe when several do it. */
@@ -140,7 +151,7 @@ async function ensureDatabase(place: string): Promise<boolean> {
   try {
     const { rows } = await database.query(`SELECT FROM pg_database WHERE datname = 'tidemark'`);
     if (rows.length > 0) return false;
-    for (const role of [`tidemark_app NOLOGIN`, `tidemark LOGIN IN ROLE tidemark_app`]) {
+    for (const role of ['tidemark_app NOLOGIN', 'tidemark LOGIN IN ROLE tidemark_app']) {
       await database.query(
         `DO $$ BEGIN CREATE ROLE ${role}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`,
       );

@@ -2,27 +2,28 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { KernelError } from '../errors.ts';
-import type { Account } from './binaries.ts';
+import type { Binaries } from './binaries.ts';
+import type { Account } from './place.ts';
 
-/** The major version of the packaged binaries. */
-const MAJOR = '18';
-
+/** Where a cluster is, and what runs it. */
 export interface Cluster {
   /** Holds `data`, and the socket. */
   readonly place: string;
-  readonly native: string;
+  readonly binaries: Binaries;
   readonly account: Account;
+  /** PostgreSQL's, beyond those of its configuration files. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** Where the server's own log goes. */
-  readonly log?: (text: string) => void;
+  /** Takes what PostgreSQL writes to its log. */
+  readonly log: (text: string) => void;
 }
 
 /** A running PostgreSQL. It is stopped when this process ends, however it ends. */
 export interface Postgres {
   /** Resolves when it is gone, for whatever reason. */
   readonly gone: Promise<void>;
-  /** Ends sessions and stops it cleanly. */
+  /** Ends all sessions and stops it cleanly. */
   stop(): Promise<void>;
 }
 
@@ -30,56 +31,17 @@ export interface Postgres {
 export class ClusterTaken extends Error {}
 
 /** Makes the cluster if there is none. Safe when several do it at once: it is made aside and renamed. */
-export async function createCluster(cluster: Cluster, options: { sync: boolean }): Promise<void> {
+export async function createCluster(cluster: Cluster, options: { sync: boolean } = { sync: true }): Promise<void> {
   const data = join(cluster.place, 'data');
-  const version = join(data, 'PG_VERSION');
-  if (existsSync(version)) {
-    const found = readFileSync(version, 'utf8').trim();
-    if (found === MAJOR) return;
-    throw new KernelError(
-      'configuration',
-      `${data} belongs to PostgreSQL ${found}, this program brings ${MAJOR}: dump it with the old version and restore it`,
-    );
-  }
+  if (existsSync(data)) return checkMajor(data, cluster.binaries.major);
   const aside = `${data}.${process.pid}`;
-  const args = ['-D', aside, '-U', 'postgres', '--auth=trust', '--no-instructions', '--encoding=UTF8'];
-  args.push(
-    '--locale=C',
-    '--locale-provider=builtin',
-    '--builtin-locale=C.UTF-8',
-    ...(options.sync ? [] : ['--no-sync']),
-  );
   try {
-    await initdb(cluster, args);
+    await initdb(cluster, aside, options.sync);
     await rename(aside, data);
   } catch (error) {
     await rm(aside, { recursive: true, force: true });
-    if (!existsSync(version)) throw error;
+    if (!existsSync(data)) throw error;
   }
-}
-
-function initdb(cluster: Cluster, args: string[]): Promise<void> {
-  const child = spawn(join(cluster.native, 'bin/initdb'), args, {
-    ...cluster.account,
-    env: ENVIRONMENT,
-    cwd: cluster.place,
-  });
-  let said = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      said += text;
-    });
-  return new Promise((done, fail) => {
-    child.once('error', fail);
-    child.once('close', (code) => {
-      const last = said.trim().split('\n').slice(-3).join(' ');
-      if (code === 0) done();
-      else
-        fail(
-          new KernelError('configuration', `the database could not be created in ${cluster.place}: ${last}`),
-        );
-    });
-  });
 }
 
 /** Starts PostgreSQL and waits until it takes connections; after a crash it recovers first. Rejects with ClusterTaken when it runs already. */
@@ -89,77 +51,116 @@ export async function startPostgres(cluster: Cluster): Promise<Postgres> {
       return await launch(cluster);
     } catch (error) {
       // sessions of a killed postmaster take a moment to notice
-      if (attempt === 100 || !/pre-existing shared memory/.test(String(error))) throw error;
-      await new Promise((done) => setTimeout(done, 100));
+      if (attempt === 300 || !/pre-existing shared memory/.test(String(error))) throw error;
+      await delay(100);
     }
+  }
+}
+
+function checkMajor(data: string, major: string): void {
+  const version = join(data, 'PG_VERSION');
+  const found = existsSync(version) ? readFileSync(version, 'utf8').trim() : undefined;
+  if (found === major) return;
+  throw new KernelError(
+    'configuration',
+    found === undefined
+      ? `${data} holds no database (there is no PG_VERSION in it): move it away, or set TIDEMARK_DATA_DIR`
+      : `${data} was made by PostgreSQL ${found} and this program brings ${major}: carry it over with pg_dump of ${found}, or set DATABASE_URL`,
+  );
+}
+
+async function initdb(cluster: Cluster, data: string, sync: boolean): Promise<void> {
+  const args = [
+    ...['-D', data, '-U', 'postgres', '--auth-local=trust', '--auth-host=scram-sha-256'],
+    ...['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
+    ...['--no-instructions', '--set=listen_addresses=', ...(sync ? [] : ['--no-sync'])],
+  ];
+  const child = spawn(join(cluster.binaries.folder, 'bin/initdb'), args, {
+    ...cluster.account,
+    env: ENVIRONMENT,
+    cwd: cluster.place,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+  }
+  const code = await new Promise((done, fail) => child.once('error', fail).once('close', done));
+  if (code !== 0) {
+    throw new KernelError('configuration', `the database could not be made in ${cluster.place}: ${reason(said)}`);
   }
 }
 
 async function launch(cluster: Cluster): Promise<Postgres> {
   const settings = {
-    listen_addresses: '',
     unix_socket_directories: cluster.place,
+    unix_socket_permissions: '0700',
     max_connections: '200',
     ...cluster.settings,
   };
-  const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const child = spawn(
-    '/bin/sh',
-    [
-      '-c',
-      GUARD,
-      'postgres',
-      join(cluster.native, 'bin/postgres'),
-      '-D',
-      join(cluster.place, 'data'),
-      ...args,
-    ],
-    {
-      ...cluster.account,
-      ...{ env: ENVIRONMENT, cwd: '/', detached: true, stdio: ['ignore', 'ignore', 'pipe', 'pipe'] },
-    },
-  );
+  const program = [
+    ...[join(cluster.binaries.folder, 'bin/postgres'), '-D', join(cluster.place, 'data')],
+    ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+  ];
+  const child = spawn('/bin/sh', ['-c', GUARD, 'postgres', ...program], {
+    ...{ ...cluster.account, env: ENVIRONMENT, cwd: '/', detached: true },
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+  });
   const guard = child.stdio[3] as NodeJS.WritableStream;
   guard.on('error', () => undefined);
-  const gone = new Promise<void>((done) =>
+  const gone = new Promise<void>((done) => {
     child.once('exit', () => {
+      // whoever killed the shell alone has left PostgreSQL behind
       guard.end();
       done();
-    }),
-  );
-  await ready(child, cluster.log);
+    });
+  });
+  await ready(child, cluster);
   return {
     gone,
-    async stop() {
+    stop() {
       guard.end();
-      await gone;
+      return gone;
     },
   };
 }
 
-function ready(child: ChildProcess, log: Cluster['log']): Promise<void> {
-  let said = '';
+function ready(child: ChildProcess, { place, log: write }: Cluster): Promise<void> {
+  let log: string | undefined = '';
   return new Promise((done, fail) => {
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      if (said.length < 100_000) said += text;
-      log?.(text);
-      if (said.includes('ready to accept connections')) done();
+      write(text);
+      if (log === undefined) return;
+      log += text;
+      if (!log.includes('ready to accept connections')) return;
+      log = undefined;
+      done();
     });
     child.once('error', fail);
     child.once('close', () => {
-      if (/lock file "[^"]+" already exists/.test(said)) fail(new ClusterTaken());
-      else
-        fail(
-          new KernelError(
-            'configuration',
-            `PostgreSQL did not start: ${said.trim().split('\n').slice(-5).join(' ')}`,
-          ),
-        );
+      if (/lock file "postmaster.pid" already exists/.test(log ?? '')) fail(new ClusterTaken(reason(log ?? '')));
+      else fail(new KernelError('configuration', `PostgreSQL does not start in ${place}: ${reason(log ?? '')}`));
     });
   });
+}
+
+/** What a person wants to know of many lines of output. */
+function reason(output: string): string {
+  const lines = output.trim().split('\n');
+  const telling = lines.filter((line) =>
+    /error:|FATAL:|PANIC:|HINT:|DETAIL:|LOG: +(unrecognized|invalid|could not)/.test(line),
+  );
+  return (telling.length > 0 ? telling : lines)
+    .slice(-4)
+    .map((line) => line.replace(/^.*?((error|FATAL|PANIC|HINT|DETAIL|LOG):)/, '$1').trim())
+    .join(' ');
 }
 
 /** Descriptor 3 is a pipe from this process: when this process goes, however it goes, `cat` ends and PostgreSQL is stopped. */
 const GUARD =
   'trap "" INT TERM HUP; "$@" </dev/null 3<&- & p=$!; (cat >/dev/null; kill -INT $p) <&3 & exec 3<&-; wait $p';
+
+/** Not this process's environment: PGPORT and the like would be obeyed. */
 const ENVIRONMENT = { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };

@@ -1,110 +1,155 @@
 import { once } from 'node:events';
 import { rmSync, writeSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import { nativeFolder, unprivilegedAccount } from './binaries.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { findBinaries } from './binaries.ts';
+import { accountOf } from './place.ts';
 import { type Cluster, ClusterTaken, createCluster, type Postgres, startPostgres } from './postgres.ts';
+import { type Outcome, socketPath } from './protocol.ts';
+
+/** How long PostgreSQL stays when nobody uses it. */
+const LINGER = 3_000;
+/** How long to wait for a PostgreSQL that is just stopping on the same data. */
+const PATIENCE = 30_000;
 
 /**
- * The process that runs the embedded PostgreSQL for all who use it. Each user keeps a connection to its socket open; when the last one has gone,
- * also by kill -9, it stops PostgreSQL and ends. It says on descriptor 3 how its start went. Started by join.ts.
+ * The process that runs the embedded PostgreSQL for all who use it; join.ts starts it. Each user keeps a connection to its socket open; when
+ * the last one has gone, also by kill -9, it stops PostgreSQL and ends.
  *
  * PostgreSQL's own lock on its data decides which of several supervisors started at once stays; only that one opens the socket.
  */
-const LINGER = 3_000;
+class Supervisor {
+  readonly #cluster: Cluster;
+  readonly #users = new Map<Socket, string>();
+  #postgres: Promise<Postgres>;
+  #server: Server | undefined;
+  #lastLeft: NodeJS.Timeout | undefined;
+  #ending = false;
+
+  private constructor(cluster: Cluster, postgres: Postgres) {
+    this.#cluster = cluster;
+    this.#postgres = Promise.resolve(postgres);
+  }
+
+  /** Starts PostgreSQL, and then listens for users. Rejects with ClusterTaken when another supervisor runs it. */
+  static async start(cluster: Cluster): Promise<Supervisor> {
+    await createCluster(cluster);
+    const supervisor = new Supervisor(cluster, await startWhenFree(cluster));
+    await supervisor.#listen();
+    void supervisor.#keepRunning();
+    return supervisor;
+  }
+
+  /** Stops PostgreSQL and ends this process. */
+  async end(): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    // also removes the socket; while PostgreSQL runs, nobody else has made a new one
+    this.#server?.close();
+    await (await this.#postgres.catch(() => undefined))?.stop();
+    process.exit(0);
+  }
+
+  async #listen(): Promise<void> {
+    const path = socketPath(this.#cluster.place);
+    rmSync(path, { force: true });
+    this.#server = createServer((user) => void this.#serve(user));
+    process.umask(0o077);
+    this.#server.listen(path);
+    await once(this.#server, 'listening');
+    this.#awaitUsers();
+  }
+
+  /** A PostgreSQL that was killed is started again: its users see their connections break, and then work again. */
+  async #keepRunning(): Promise<void> {
+    while (!this.#ending) {
+      await (await this.#postgres).gone;
+      if (this.#ending) return;
+      process.stderr.write('PostgreSQL is gone: starting it again\n');
+      this.#postgres = startWhenFree(this.#cluster);
+      // its users come back, start another supervisor, and are told why it fails
+      await this.#postgres.catch(() => this.end());
+    }
+  }
+
+  async #serve(user: Socket): Promise<void> {
+    this.#users.set(user, 'unknown');
+    clearTimeout(this.#lastLeft);
+    user.on('error', () => undefined);
+    user.on('close', () => {
+      this.#users.delete(user);
+      this.#awaitUsers();
+    });
+    createInterface({ input: user }).on('line', (line) => this.#obey(user, line));
+    await this.#postgres.then(() => user.write('ready\n')).catch(() => user.destroy());
+  }
+
+  #obey(user: Socket, line: string): void {
+    const [word, argument = ''] = line.split(' ');
+    if (word === 'user') this.#users.set(user, argument);
+    if (word !== 'stop') return;
+    this.#users.delete(user);
+    if (this.#users.size > 0 && argument !== 'force') {
+      user.end(`used ${[...this.#users.values()].join(' ')}\n`);
+      return;
+    }
+    // they are not to start it again
+    for (const each of this.#users.keys()) each.write('stopped\n');
+    void this.end();
+  }
+
+  #awaitUsers(): void {
+    clearTimeout(this.#lastLeft);
+    if (this.#users.size === 0) this.#lastLeft = setTimeout(() => void this.end(), LINGER);
+  }
+}
+
+/** Waits for a PostgreSQL that is stopping, as it does when its supervisor was killed; gives way to one that has a supervisor. */
+async function startWhenFree(cluster: Cluster): Promise<Postgres> {
+  for (const end = performance.now() + PATIENCE; ; ) {
+    try {
+      return await startPostgres(cluster);
+    } catch (error) {
+      if (!(error instanceof ClusterTaken)) throw error;
+      if (await isServed(cluster.place)) throw error;
+      if (performance.now() > end) throw new Error(`another PostgreSQL runs on ${cluster.place}: ${error.message}`);
+      await delay(50);
+    }
+  }
+}
+
+function isServed(place: string): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(socketPath(place));
+    socket.once('connect', () => {
+      socket.destroy();
+      done(true);
+    });
+    socket.once('error', () => done(false));
+  });
+}
+
+/** Tells the process that has started this one. */
+function report(outcome: Outcome): void {
+  try {
+    writeSync(3, `${JSON.stringify(outcome)}\n`);
+  } catch {
+    // it has gone, and there is nobody to tell
+  }
+}
 
 const place = process.argv[2] as string;
-const users = new Set<Socket>();
-let lastLeft: NodeJS.Timeout | undefined;
-let ending = false;
-
-async function main(): Promise<void> {
-  const account = unprivilegedAccount();
-  const cluster: Cluster = {
-    place,
-    account,
-    native: nativeFolder(account, place),
+try {
+  const account = accountOf(place);
+  const supervisor = await Supervisor.start({
+    ...{ place, account, binaries: findBinaries(account, place) },
     log: (text) => process.stderr.write(text),
-  };
-  await createCluster(cluster, { sync: true });
-  let postgres = await startPostgres(cluster);
-  const server = await listen();
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => end());
-  const end = async () => {
-    if (ending) return;
-    ending = true;
-    rmSync(socketPath(place), { force: true });
-    server.close();
-    await postgres.stop();
-    for (const user of users) user.end();
-    process.exit(0);
-  };
-  server.on('connection', (user: Socket) => serve(user, end));
-  awaitUsers(end);
+  });
+  process.on('SIGHUP', () => undefined);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void supervisor.end());
   report({ ready: true });
-  postgres = await keepRunning(cluster, postgres, (restarted) => {
-    postgres = restarted;
-  });
+} catch (error) {
+  report(error instanceof ClusterTaken ? { taken: true } : { error: (error as Error).message });
+  process.exit(1);
 }
-
-/** A PostgreSQL that was killed is started again; its users see their connections break, and then work again. */
-async function keepRunning(
-  cluster: Cluster,
-  first: Postgres,
-  restarted: (postgres: Postgres) => void,
-): Promise<Postgres> {
-  let postgres = first;
-  for (;;) {
-    await postgres.gone;
-    if (ending) return postgres;
-    postgres = await startPostgres(cluster);
-    restarted(postgres);
-  }
-}
-
-async function listen(): Promise<Server> {
-  rmSync(socketPath(place), { force: true });
-  const server = createServer();
-  server.listen(socketPath(place));
-  await once(server, 'listening');
-  return server;
-}
-
-function serve(user: Socket, end: () => Promise<void>): void {
-  users.add(user);
-  clearTimeout(lastLeft);
-  user.on('error', () => undefined);
-  user.on('close', () => {
-    users.delete(user);
-    awaitUsers(end);
-  });
-  createInterface({ input: user }).on('line', (line) => {
-    if (line === 'stop' && users.size > 1) user.end(`in use by ${users.size - 1}\n`);
-    else if (line === 'stop' || line === 'stop force') void end();
-  });
-  user.write('ready\n');
-}
-
-function awaitUsers(end: () => Promise<void>): void {
-  clearTimeout(lastLeft);
-  if (users.size === 0) lastLeft = setTimeout(() => void end(), LINGER);
-}
-
-function report(message: Record<string, unknown>): void {
-  try {
-    writeSync(3, `${JSON.stringify(message)}\n`);
-  } catch {
-    // whoever started this process has gone: nobody to tell
-  }
-}
-
-function socketPath(folder: string): string {
-  return join(folder, 'supervisor.sock');
-}
-
-main().catch((error: Error) => {
-  report(error instanceof ClusterTaken ? { taken: true } : { error: error.message });
-  process.exitCode = 1;
-  process.exit();
-});
