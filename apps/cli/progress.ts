@@ -9,6 +9,7 @@ export class Progress {
   readonly #began = performance.now();
   #shown = 0;
   #done = 0;
+  #shownDone = 0;
 
   constructor(stream: NodeJS.WriteStream, unit: string, total?: number) {
     this.#stream = stream;
@@ -30,7 +31,7 @@ export class Progress {
   }
 
   end(): void {
-    if (this.#done > 0) this.#show();
+    if (this.#done !== this.#shownDone) this.#show();
     if (this.#stream.isTTY && this.#done > 0) this.#stream.write('\n');
   }
 
@@ -40,6 +41,7 @@ export class Progress {
   }
 
   #show(): void {
+    this.#shownDone = this.#done;
     const rate = this.#done / Math.max(this.seconds, 0.001);
     const of = this.#total === undefined ? '' : ` of ${this.#total}`;
     const line = `${this.#done}${of} ${this.#unit}, ${rate.toFixed(rate < 10 ? 1 : 0)} a second${this.#left(rate)}`;

@@ -33,6 +33,13 @@ export function findIdentity(request: FastifyRequest): Identity | undefined {
   return identities.get(request);
 }
 
+/** Throws `forbidden` when the request's token does not carry a role. */
+export function requireRole(request: FastifyRequest, role: string): void {
+  if (!identities.get(request)?.roles.includes(role)) {
+    throw new KernelError('forbidden', `this needs a token with the role ${role}`);
+  }
+}
+
 /** The actor of a request, for the journal: the user of its token and its client address. */
 export const CurrentActor = createParamDecorator((_: unknown, context: ExecutionContext): Actor => {
   const request = context.switchToHttp().getRequest<FastifyRequest>();

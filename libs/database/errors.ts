@@ -1,4 +1,3 @@
-import { types } from 'node:util';
 import { isNativeError } from 'node:util/types';
 
 /** Why something was refused or failed: a closed list, translated once per edge (HTTP status, exit status). */
@@ -64,7 +63,7 @@ export function translate(error: unknown): unknown {
     case 'TM001':
       return as('not_found', `${error.message} does not exist`);
     case '42501':
-      return as('forbidden', error.message);
+      return as('forbidden', 'the database does not allow this role to do that');
     default:
       return code.startsWith('22') ? as('invalid', 'a value is not one that the database can store') : error;
   }

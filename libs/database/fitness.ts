@@ -1,4 +1,4 @@
-import { types } from 'node:util';
+import { isNativeError } from 'node:util/types';
 import { Database } from './database.ts';
 import { isUnreachable, KernelError, translate } from './errors.ts';
 import { selectServer } from './fitness.queries.ts';
@@ -28,7 +28,7 @@ export async function checkFitness(url: string): Promise<void> {
 
 /** What a connection attempt fails with, in words. */
 function refusal(error: unknown): unknown {
-  if (!types.isNativeError(error) || error instanceof KernelError) return error;
+  if (!isNativeError(error) || error instanceof KernelError) return error;
   const message = error.message || String((error as { code?: string }).code);
   if (isUnreachable(error)) {
     return new KernelError('unavailable', `the database is not reachable: ${message}`, { cause: error });

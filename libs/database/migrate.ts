@@ -39,12 +39,8 @@ export async function migrate(ownerUrl: string, folders: readonly string[]): Pro
 }
 
 async function migrateOnce(ownerUrl: string, folders: readonly string[]): Promise<{ applied: string[] }> {
-  const database = Database.open({
-    url: ownerUrl,
-    poolSize: 2,
-    statementTimeout: 0,
-    applicationName: 'tidemark migrate',
-  });
+  const options = { poolSize: 2, statementTimeout: 0, applicationName: 'tidemark migrate' };
+  const database = Database.open({ url: ownerUrl, ...options });
   try {
     return await database.kysely.connection().execute(async (connection) => {
       await sql`SELECT pg_advisory_lock(${sql.lit(MIGRATION_LOCK)})`.execute(connection);
@@ -72,10 +68,8 @@ export async function migrationStatus(url: string, folders: readonly string[]): 
 
 export function refuseNewer(status: MigrationStatus): void {
   if (status.unknown.length === 0) return;
-  throw new KernelError(
-    'configuration',
-    `the database is newer than this program: it holds the migration ${status.unknown.join(', ')}, which this version does not know. Start the newer version.`,
-  );
+  const problem = `the database is newer than this program: it holds the migration ${status.unknown.join(', ')}`;
+  throw new KernelError('configuration', `${problem}, which this version does not know. Start the newer version.`);
 }
 
 /** Roles belong to the cluster, and the lock to one database: another database of the cluster was being migrated at the same moment. */
@@ -87,11 +81,9 @@ function isRaceForRoles(error: unknown): boolean {
 function refusal(error: unknown): unknown {
   const cause = error instanceof KernelError ? error.cause : error;
   if ((cause as { code?: string } | undefined)?.code !== '42501') return translate(error);
-  return new KernelError(
-    'configuration',
-    `the role may not apply the migrations (${(cause as Error).message}): run "tidemark migrate" as the owner of the database, or set DATABASE_OWNER_URL`,
-    { cause },
-  );
+  const problem = `the role may not apply the migrations (${(cause as Error).message})`;
+  const advice = 'run "tidemark migrate" as the owner of the database, or set DATABASE_OWNER_URL';
+  return new KernelError('configuration', `${problem}: ${advice}`, { cause });
 }
 
 async function apply(db: Kysely<unknown>, folders: readonly string[]): Promise<string[]> {
@@ -135,8 +127,8 @@ async function readMigrations(folders: readonly string[]): Promise<Record<string
       const [, name, kind] = /^(\d{4}_[\w-]+)\.(sql|js)$/.exec(file) ?? [];
       if (name === undefined) continue;
       if (migrations[name]) throw new KernelError('configuration', `two migrations are called ${name}`);
-      migrations[name] =
-        kind === 'sql' ? { up: (db) => runFile(db, path) } : ((await import(pathToFileURL(path).href)) as Migration);
+      const runFile: Migration = { up: async (db) => void (await sql.raw(await readFile(path, 'utf8')).execute(db)) };
+      migrations[name] = kind === 'sql' ? runFile : ((await import(pathToFileURL(path).href)) as Migration);
     }
   }
   return migrations;
@@ -147,12 +139,7 @@ async function filesOf(folder: string): Promise<string[]> {
     return (await readdir(folder)).sort();
   } catch (cause) {
     if (folder === compiledFolder) return [];
-    throw new KernelError('configuration', `no migrations can be read from ${folder}: ${(cause as Error).message}`, {
-      cause,
-    });
+    const problem = `no migrations can be read from ${folder}: ${(cause as Error).message}`;
+    throw new KernelError('configuration', problem, { cause });
   }
-}
-
-async function runFile(db: Kysely<unknown>, path: string): Promise<void> {
-  await sql.raw(await readFile(path, 'utf8')).execute(db);
 }

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import { type ConnectionSource, KernelError, kyselyOver } from '#libs/database';
 import { frontier, type JournalEntry, type Position } from '#libs/journal';
-import { Alarm, backoff } from './alarm.ts';
+import { Alarm, backoff, reason } from './alarm.ts';
 import { highestTid } from './dispatch.queries.ts';
 import type { Feed } from './feed.ts';
 import type { Log } from './listener.ts';
@@ -40,15 +40,15 @@ export interface CacheStatus {
 export interface CacheLoopOptions {
   readonly database: ConnectionSource;
   readonly log: Log;
-  /** Opens a feed of the cache's resources; the caller closes it. */
-  openFeed(after: Position): { feed: Feed; close(): void };
+  openFeed(options: { after: Position; wants: (entry: JournalEntry) => boolean }): Feed;
   /** Called when the cache has come further. */
-  progress(): void;
+  moved(): void;
 }
 
 /** Loads a cache and follows the journal from its snapshot; one that fails is loaded anew. */
 export class CacheLoop<S> implements Cache<S> {
   readonly #definition: CacheDefinition<S>;
+  readonly #options: CacheLoopOptions;
   readonly #pause = new Alarm();
   #state: S | undefined;
   #phase: CacheStatus['state'] = 'loading';
@@ -57,14 +57,14 @@ export class CacheLoop<S> implements Cache<S> {
   #failures = 0;
   #lastError: string | null = null;
 
-  constructor(definition: CacheDefinition<S>) {
+  constructor(definition: CacheDefinition<S>, options: CacheLoopOptions) {
     this.#definition = definition;
+    this.#options = options;
   }
 
   get state(): S {
-    if (this.#phase !== 'loaded')
-      throw new KernelError('unavailable', `the cache ${this.#definition.name} is not loaded yet`);
-    return this.#state as S;
+    if (this.#phase === 'loaded') return this.#state as S;
+    throw new KernelError('unavailable', `the cache ${this.#definition.name} is not loaded yet`);
   }
 
   get position(): number {
@@ -73,28 +73,23 @@ export class CacheLoop<S> implements Cache<S> {
 
   get status(): CacheStatus {
     const { name } = this.#definition;
-    return {
-      name,
-      state: this.#phase,
-      position: this.position,
-      loads: this.#loads,
-      lastError: this.#lastError,
-    };
+    return { name, state: this.#phase, position: this.position, loads: this.#loads, lastError: this.#lastError };
   }
 
-  /** Runs until its feed is closed or the signal comes. */
-  async run(options: CacheLoopOptions, signal: AbortSignal): Promise<void> {
+  /** Runs until its feed ends or the signal comes. */
+  async run(signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', () => this.#pause.ring(), { once: true });
     while (!signal.aborted) {
       try {
-        await this.#loadAndFollow(options, signal);
+        await this.#loadAndFollow();
         return;
       } catch (error) {
         this.#failures += 1;
-        this.#lastError = error instanceof Error ? error.message : String(error);
+        this.#lastError = reason(error);
         this.#phase = 'broken';
         this.#state = undefined;
-        options.log.error({ err: error, cache: this.#definition.name }, 'a cache failed and will be loaded anew');
+        const about = { err: error, cache: this.#definition.name };
+        this.#options.log.error(about, 'a cache failed and will be loaded anew');
         await this.#pause.wait(backoff(this.#failures, 50, 5_000));
       }
     }
@@ -104,56 +99,57 @@ export class CacheLoop<S> implements Cache<S> {
    * The safe tid is taken before the snapshot, so nothing between the two is missed; what the snapshot holds beyond it comes
    * again. Only when all that has been applied is the state shown: before, it may step back.
    */
-  async #loadAndFollow(options: CacheLoopOptions, signal: AbortSignal): Promise<void> {
-    const { safe } = await frontier(options.database);
-    const snapshot = await this.#load(options.database);
-    const held = Math.max(safe, snapshot.tid);
-    this.#state = snapshot.state;
-    this.#phase = 'loading';
-    const { feed, close } = options.openFeed({ tid: safe });
+  async #loadAndFollow(): Promise<void> {
+    const { safe } = await frontier(this.#options.database);
+    const held = await this.#load();
+    const { resources } = this.#definition;
+    const feed = this.#options.openFeed({ after: { tid: safe }, wants: (entry) => resources.includes(entry.resource) });
     try {
-      if (safe >= held) this.#reached(safe, held, options);
-      for (let batch = await feed.next(); batch && !signal.aborted; batch = await feed.next()) {
-        for (const entry of batch.entries) this.#apply(entry, options.log);
-        this.#reached(wholeTid(batch.position), held, options);
+      this.#reached(safe, held);
+      for (let batch = await feed.next(); batch; batch = await feed.next()) {
+        for (const entry of batch.entries) this.#apply(entry);
+        this.#reached(wholeTid(batch.position), held);
       }
     } finally {
-      close();
+      feed.close();
     }
   }
 
-  async #load(database: ConnectionSource): Promise<{ state: S; tid: number }> {
-    const connection = await database.connect();
+  /** Reads the state from one snapshot, and the highest tid which that holds. */
+  async #load(): Promise<number> {
+    const connection = await this.#options.database.connect();
     try {
       await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-      const tid = await highestTid(connection);
-      const state = await this.#definition.load(kyselyOver(async () => connection));
+      const held = await highestTid(connection);
+      this.#state = await this.#definition.load(kyselyOver(async () => connection));
       await connection.query('COMMIT');
+      this.#phase = 'loading';
       this.#loads += 1;
       connection.release();
-      return { state, tid };
+      return held;
     } catch (error) {
-      connection.release(error instanceof Error ? error : new Error(String(error)));
+      connection.release(new Error(reason(error)));
       throw error;
     }
   }
 
-  #reached(tid: number, held: number, options: CacheLoopOptions): void {
+  #apply(entry: JournalEntry): void {
+    try {
+      this.#state = this.#definition.apply(this.#state as S, entry) ?? (this.#state as S);
+    } catch (error) {
+      const about = { err: error, cache: this.#definition.name, ...after(entry) };
+      this.#options.log.error(about, 'a cache could not apply a change');
+      throw error;
+    }
+  }
+
+  #reached(tid: number, held: number): void {
     this.#position = tid;
     if (tid >= held) {
       this.#phase = 'loaded';
       this.#failures = 0;
       this.#lastError = null;
     }
-    options.progress();
-  }
-
-  #apply(entry: JournalEntry, log: Log): void {
-    try {
-      this.#state = this.#definition.apply(this.#state as S, entry) ?? (this.#state as S);
-    } catch (error) {
-      log.error({ err: error, cache: this.#definition.name, ...after(entry) }, 'a cache could not apply a change');
-      throw error;
-    }
+    this.#options.moved();
   }
 }

@@ -1,9 +1,9 @@
 import { type ConnectionSource, KernelError, type ListenClient, translate } from '#libs/database';
-import { frontier, type JournalEntry, type JournalPage, type Position } from '#libs/journal';
+import { frontier, type JournalEntry, type Position } from '#libs/journal';
 import { type Cache, type CacheDefinition, CacheLoop, type CacheStatus } from './cache.ts';
 import { Doorbell, type DoorbellStatus } from './doorbell.ts';
 import { Feed, type FeedOptions } from './feed.ts';
-import { type Listener, ListenerLoop, type ListenerStatus, type Log, matches } from './listener.ts';
+import { type Listener, ListenerLoop, type ListenerStatus, type Log } from './listener.ts';
 import { OwnConnection } from './own-connection.ts';
 import { wholeTid } from './page.ts';
 import { ProcessRegistry } from './process-registry.ts';
@@ -35,15 +35,13 @@ export class Dispatcher {
   readonly #tail: Tail;
   readonly #doorbell: Doorbell;
   readonly #registry: ProcessRegistry;
-  readonly #listeners: Listener[] = [];
+  readonly #listeners: ListenerLoop[] = [];
   readonly #caches: CacheLoop<unknown>[] = [];
-  readonly #cacheDefinitions = new Map<CacheLoop<unknown>, CacheDefinition<unknown>>();
-  readonly #listenerLoops: ListenerLoop[] = [];
   readonly #feeds = new Set<Feed>();
   readonly #loops: Promise<void>[] = [];
-  readonly #progress = new Set<() => void>();
+  readonly #watchers = new Set<() => void>();
   readonly #leaving = new AbortController();
-  readonly #aborted = new AbortController();
+  readonly #late = new AbortController();
   #started = false;
 
   constructor(options: DispatcherOptions) {
@@ -51,15 +49,13 @@ export class Dispatcher {
     this.#options = { ...options, origin: options.origin.toLowerCase() };
     this.#connection = new OwnConnection(() => database.listenClient());
     this.#tail = new Tail({
-      db: this.#connection,
-      log,
-      deliver: (page, position) => this.#deliver(page, position),
+      ...{ db: this.#connection, log },
+      deliver: (page, position) => {
+        for (const feed of this.#feeds) feed.offer(page, position);
+        this.#moved();
+      },
     });
-    this.#doorbell = new Doorbell({
-      connect: () => database.listenClient(),
-      heard: () => this.#tail.wake(),
-      log,
-    });
+    this.#doorbell = new Doorbell({ connect: () => database.listenClient(), heard: () => this.#tail.wake(), log });
     this.#registry = new ProcessRegistry({
       ...this.#options,
       db: database,
@@ -70,15 +66,16 @@ export class Dispatcher {
   /** Adds a listener; before start. */
   listen(listener: Listener): void {
     this.#refuseWhenStarted();
-    this.#listeners.push(listener);
+    this.#listeners.push(new ListenerLoop(listener, this.#options.origin, this.#options.log));
   }
 
   /** Adds a cache; before start. */
   cache<S>(definition: CacheDefinition<S>): Cache<S> {
     this.#refuseWhenStarted();
-    const cache = new CacheLoop<S>(definition);
-    this.#caches.push(cache as CacheLoop<unknown>);
-    this.#cacheDefinitions.set(cache as CacheLoop<unknown>, definition as CacheDefinition<unknown>);
+    const { database, log } = this.#options;
+    const openFeed = (options: Pick<FeedOptions, 'after' | 'wants'>) => this.#openFeed(options);
+    const cache = new CacheLoop(definition, { database, log, openFeed, moved: () => this.#moved() });
+    this.#caches.push(cache);
     return cache;
   }
 
@@ -99,11 +96,14 @@ export class Dispatcher {
       this.#connection.close();
       throw translate(error);
     }
-    for (const listener of this.#listeners) this.#startListener(listener);
-    for (const cache of this.#caches) this.#startCache(cache);
-    const loaded = await this.#until(() => this.#caches.every((cache) => cache.position >= 0), LOAD_WITHIN);
-    if (!loaded)
-      this.#options.log.warn({ caches: this.#caches.map((cache) => cache.status) }, 'not all caches are loaded yet');
+    for (const listener of this.#listeners) {
+      const after = this.#tail.position;
+      const feed = this.#openFeed({ after, wants: (entry) => listener.wants(entry) });
+      this.#loops.push(listener.run(feed, after, this.#late.signal));
+    }
+    for (const cache of this.#caches) this.#loops.push(cache.run(this.#leaving.signal));
+    if (await this.#until(() => this.#caches.every((cache) => cache.position >= 0), LOAD_WITHIN)) return;
+    this.#options.log.warn({ caches: this.status().caches }, 'not all caches are loaded yet');
   }
 
   /** Reads what is committed, lets listeners finish what they have been given, for some seconds, and leaves. */
@@ -111,14 +111,14 @@ export class Dispatcher {
     if (!this.#started) return;
     await this.#tail.stop();
     this.#leaving.abort();
-    for (const feed of this.#feeds) feed.close();
-    const finished = Promise.all(this.#loops).then(() => true);
-    const { promise: late, resolve } = Promise.withResolvers<boolean>();
-    const timer = setTimeout(() => resolve(false), FINISH_WITHIN);
-    if (!(await Promise.race([finished, late]))) this.#options.log.warn({}, 'a listener did not finish in time');
+    for (const feed of this.#feeds) feed.finish();
+    const timer = setTimeout(() => {
+      this.#options.log.warn({}, 'a listener did not finish in time');
+      this.#late.abort();
+    }, FINISH_WITHIN);
+    const late = new Promise<void>((resolve) => this.#late.signal.addEventListener('abort', () => resolve()));
+    await Promise.race([Promise.all(this.#loops), late]);
     clearTimeout(timer);
-    this.#aborted.abort();
-    for (const feed of this.#feeds) feed.close({ drop: true });
     await Promise.all([this.#registry.stop(), this.#doorbell.stop()]);
     this.#connection.close();
   }
@@ -133,7 +133,7 @@ export class Dispatcher {
    * Waits until the tail has passed a tid and all caches have applied it. KernelError `malformed` when the journal does not reach that far,
    * `not_caught_up` when it takes longer than the time-out (5 s unless given).
    */
-  async waitFor(tid: number, options: { timeout?: number } = {}): Promise<void> {
+  async waitFor(tid: number, { timeout = WAIT_FOR }: { timeout?: number } = {}): Promise<void> {
     if (!Number.isSafeInteger(tid) || tid < 0) throw new KernelError('malformed', `${tid} is not a tid`);
     const caughtUp = () => wholeTid(this.#tail.position) >= tid && this.#caches.every((cache) => cache.position >= tid);
     if (caughtUp()) return;
@@ -142,10 +142,8 @@ export class Dispatcher {
       const { head } = await frontier(this.#options.database).catch((error) => Promise.reject(translate(error)));
       if (tid > head) throw new KernelError('malformed', `tid ${tid} is beyond the end of the journal, ${head}`);
     }
-    const timeout = options.timeout ?? WAIT_FOR;
-    if (!(await this.#until(caughtUp, timeout))) {
-      throw new KernelError('not_caught_up', `this process has not applied tid ${tid} within ${timeout} ms`);
-    }
+    if (await this.#until(caughtUp, timeout)) return;
+    throw new KernelError('not_caught_up', `this process has not applied tid ${tid} within ${timeout} ms`);
   }
 
   /** The journal from a position on, without end, until the signal comes. A consumer that is slow costs bounded memory. */
@@ -154,11 +152,11 @@ export class Dispatcher {
     resource?: string;
     signal: AbortSignal;
   }): AsyncGenerator<readonly JournalEntry[], void> {
-    const { after, resource, signal } = options;
+    const { signal, ...from } = options;
     if (!this.#started) throw new KernelError('unavailable', 'the dispatcher is not started');
-    const { feed, close } = this.#openFeed({ after, ...(resource === undefined ? {} : { resource }) });
-    const abort = () => feed.close({ drop: true });
-    signal.addEventListener('abort', abort);
+    const feed = this.#openFeed(from);
+    const close = () => feed.close();
+    signal.addEventListener('abort', close);
     try {
       while (!signal.aborted) {
         const batch = await feed.next();
@@ -166,7 +164,7 @@ export class Dispatcher {
         if (batch.entries.length > 0) yield batch.entries;
       }
     } finally {
-      signal.removeEventListener('abort', abort);
+      signal.removeEventListener('abort', close);
       close();
     }
   }
@@ -174,64 +172,37 @@ export class Dispatcher {
   status(): DispatchStatus {
     return {
       ...this.#tail.status,
-      listeners: this.#listenerLoops.map((loop) => loop.status),
+      listeners: this.#listeners.map((listener) => ({ ...listener.status })),
       caches: this.#caches.map((cache) => cache.status),
-      doorbell: this.#doorbell.status,
+      doorbell: { ...this.#doorbell.status },
     };
   }
 
-  #deliver(page: JournalPage, position: Position): void {
-    for (const feed of this.#feeds) feed.offer(page, position);
-    this.#moved();
-  }
-
-  #startListener(listener: Listener): void {
-    const start = this.#tail.position;
-    const loop = new ListenerLoop(listener, this.#options.origin, start, this.#options.log);
-    const { feed, close } = this.#openFeed({ after: start, wants: (entry) => matches(listener, entry) });
-    this.#listenerLoops.push(loop);
-    this.#loops.push(loop.run(feed, this.#aborted.signal).finally(close));
-  }
-
-  #startCache(cache: CacheLoop<unknown>): void {
-    const { database, log } = this.#options;
-    const resources = this.#cacheDefinitions.get(cache)?.resources ?? [];
-    const openFeed = (after: Position) =>
-      this.#openFeed({ after, wants: (entry) => resources.includes(entry.resource) });
-    const options = { database, log, openFeed, progress: () => this.#moved() };
-    this.#loops.push(cache.run(options, this.#leaving.signal));
-  }
-
-  #openFeed(options: Omit<FeedOptions, 'db' | 'tail'>): { feed: Feed; close(): void } {
-    const feed = new Feed({ ...options, db: this.#options.database, tail: this.#tail });
+  #openFeed(options: Pick<FeedOptions, 'after' | 'resource' | 'wants'>): Feed {
+    const closed = () => this.#feeds.delete(feed);
+    const feed = new Feed({ ...options, db: this.#options.database, tail: this.#tail, closed });
     if (this.#leaving.signal.aborted) feed.close();
-    this.#feeds.add(feed);
-    const close = () => {
-      feed.close({ drop: true });
-      this.#feeds.delete(feed);
-    };
-    return { feed, close };
+    else this.#feeds.add(feed);
+    return feed;
   }
 
   #moved(): void {
-    for (const look of this.#progress) look();
+    for (const look of this.#watchers) look();
   }
 
   /** Whether a condition on the tail and the caches came true within some milliseconds. */
   async #until(condition: () => boolean, timeout: number): Promise<boolean> {
-    if (condition()) return true;
     const { promise, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => resolve(false), timeout);
     const look = () => {
       if (condition()) resolve(true);
     };
-    const timer = setTimeout(() => resolve(false), timeout);
-    this.#progress.add(look);
-    try {
-      return await promise;
-    } finally {
-      clearTimeout(timer);
-      this.#progress.delete(look);
-    }
+    this.#watchers.add(look);
+    look();
+    const met = await promise;
+    clearTimeout(timer);
+    this.#watchers.delete(look);
+    return met;
   }
 
   #refuseWhenStarted(): void {

@@ -14,6 +14,8 @@ export interface FeedOptions {
   /** Only this resource is read; `wants` filters further. */
   readonly resource?: string;
   readonly wants?: (entry: JournalEntry) => boolean;
+  /** Called when no more is to be offered. */
+  readonly closed: () => void;
 }
 
 /** Entries in order, perhaps none, and the position that they lead to. */
@@ -34,9 +36,7 @@ export class Feed {
   /** Whether offers are buffered, and whether the buffer follows directly on the position. */
   #buffering = false;
   #live = false;
-  #pending: JournalEntry[] = [];
-  #pendingBytes = 0;
-  #pendingPosition: Position | undefined;
+  #pending: (Batch & { entries: JournalEntry[]; bytes: number }) | undefined;
   /** Up to this tid entries come from the database, also when the tail offers the rest of it. */
   #known = -1;
   #failures = 0;
@@ -52,19 +52,15 @@ export class Feed {
   offer(page: JournalPage, position: Position): void {
     this.#alarm.ring();
     if (!this.#buffering || position.tid <= this.#known) return;
-    const { resource, wants } = this.#options;
-    const entries = page.entries.filter(
-      (entry) => entry.tid > this.#known && (resource ?? entry.resource) === entry.resource && (wants?.(entry) ?? true),
-    );
-    const bytes = entries.length === 0 ? 0 : page.bytes;
-    const tooMuch = this.#pending.length + entries.length > MAX_ENTRIES || this.#pendingBytes + bytes > MAX_BYTES;
-    if (this.#pending.length > 0 && entries.length > 0 && tooMuch) {
+    const fresh = page.entries.filter((entry) => entry.tid > this.#known && this.#wants(entry));
+    const { entries, bytes } = this.#pending ?? { entries: [], bytes: 0 };
+    const full = entries.length + fresh.length > MAX_ENTRIES || bytes + page.bytes > MAX_BYTES;
+    if (full && entries.length > 0 && fresh.length > 0) {
       this.#stopBuffering();
       return;
     }
-    for (const entry of entries) this.#pending.push(entry);
-    this.#pendingBytes += bytes;
-    this.#pendingPosition = position;
+    entries.push(...fresh);
+    this.#pending = { entries, bytes: fresh.length > 0 ? bytes + page.bytes : bytes, position };
   }
 
   /** The next entries, as soon as there are any or the position moves; undefined once closed. A database that goes away is waited for. */
@@ -76,40 +72,49 @@ export class Feed {
     }
   }
 
-  /** Ends the feed; what is buffered is still handed out, unless it is to be dropped. */
-  close(options: { drop?: boolean } = {}): void {
+  /** Ends the feed; what is buffered is still handed out. */
+  finish(): void {
     this.#closing = true;
-    if (options.drop) this.#stopBuffering();
+    this.#options.closed();
     this.#alarm.ring();
   }
 
+  /** Ends the feed at once. */
+  close(): void {
+    this.#stopBuffering();
+    this.finish();
+  }
+
+  #wants(entry: JournalEntry): boolean {
+    const { resource, wants } = this.#options;
+    return (resource === undefined || resource === entry.resource) && (wants === undefined || wants(entry));
+  }
+
   #take(): Batch | undefined {
-    if (this.#pendingPosition === undefined) return undefined;
-    const batch = { entries: this.#pending, position: this.#pendingPosition };
-    this.#position = batch.position;
-    this.#pending = [];
-    this.#pendingBytes = 0;
-    this.#pendingPosition = undefined;
+    const batch = this.#pending;
+    this.#pending = undefined;
+    if (batch) this.#position = batch.position;
     return batch;
   }
 
   async #catchUp(): Promise<Batch | undefined> {
     const target = this.#options.tail.position;
-    if (target.tid < this.#position.tid) return undefined;
-    if (samePosition(target, this.#position)) {
+    const { tid, resource, id } = this.#position;
+    // a cursor that another process gave out may be ahead of this one's tail
+    if (target.tid < tid) return undefined;
+    if (target.tid === tid && target.resource === resource && target.id === id) {
       this.#startBuffering(wholeTid(target));
       this.#live = true;
       return undefined;
     }
     this.#startBuffering(target.tid);
     const page = await this.#read(target.tid);
+    const last = page?.cut ? page.entries.at(-1) : undefined;
+    if (!page || last) this.#stopBuffering();
     if (!page) return undefined;
-    const last = page.entries.at(-1);
-    if (page.cut && last) this.#stopBuffering();
-    else this.#live = this.#buffering;
-    this.#position = page.cut && last ? after(last) : { tid: target.tid };
-    const { wants } = this.#options;
-    return { entries: wants ? page.entries.filter(wants) : page.entries, position: this.#position };
+    this.#live = this.#buffering;
+    this.#position = last ? after(last) : { tid: target.tid };
+    return { entries: page.entries.filter((entry) => this.#wants(entry)), position: this.#position };
   }
 
   async #read(upto: number): Promise<JournalPage | undefined> {
@@ -120,26 +125,20 @@ export class Feed {
     } catch {
       // the tail reports that the database cannot be read; this reader tries again by itself
       this.#failures += 1;
-      this.#stopBuffering();
       return undefined;
     }
   }
 
   #startBuffering(known: number): void {
-    this.#stopBuffering();
     this.#buffering = true;
+    this.#live = false;
+    this.#pending = undefined;
     this.#known = known;
   }
 
   #stopBuffering(): void {
     this.#buffering = false;
     this.#live = false;
-    this.#pending = [];
-    this.#pendingBytes = 0;
-    this.#pendingPosition = undefined;
+    this.#pending = undefined;
   }
-}
-
-function samePosition(a: Position, b: Position): boolean {
-  return a.tid === b.tid && a.resource === b.resource && a.id === b.id;
 }

@@ -1,7 +1,8 @@
 import type { JournalEntry, Position } from '#libs/journal';
+import { reason } from './alarm.ts';
 import type { Feed } from './feed.ts';
 import { after } from './page.ts';
-import { runListener, type Standing, standing } from './primary.ts';
+import { runListener, standing } from './primary.ts';
 
 /** Where the program's messages go. pino fits. */
 export interface Log {
@@ -28,62 +29,54 @@ export interface Listener {
 }
 
 export interface ListenerStatus {
-  readonly name: string;
-  /** Highest tid that the listener has wholly passed is at or just below this. */
-  readonly position: Position;
-  readonly delivered: number;
-  readonly failed: number;
-  readonly lastError: string | null;
-}
-
-export function matches(listener: Listener, entry: JournalEntry): boolean {
-  const { resources, fields } = listener;
-  if (resources && !resources.includes(entry.resource)) return false;
-  if (!fields || entry.change === 'CREATE' || entry.change === 'DELETE') return true;
-  return fields.some((field) => Object.hasOwn(entry.values, field));
+  name: string;
+  position: Position;
+  delivered: number;
+  failed: number;
+  lastError: string | null;
 }
 
 /** One listener's own loop over its feed. */
 export class ListenerLoop {
+  readonly status: ListenerStatus;
   readonly #listener: Listener;
   readonly #origin: string;
   readonly #log: Log;
-  #position: Position;
-  #delivered = 0;
-  #failed = 0;
-  #lastError: string | null = null;
 
-  constructor(listener: Listener, origin: string, start: Position, log: Log) {
+  constructor(listener: Listener, origin: string, log: Log) {
+    this.status = { name: listener.name, position: { tid: 0 }, delivered: 0, failed: 0, lastError: null };
     this.#listener = listener;
     this.#origin = origin;
-    this.#position = start;
     this.#log = log;
   }
 
-  get status(): ListenerStatus {
-    const [name, delivered, failed] = [this.#listener.name, this.#delivered, this.#failed];
-    return { name, position: this.#position, delivered, failed, lastError: this.#lastError };
+  wants(entry: JournalEntry): boolean {
+    const { resources, fields } = this.#listener;
+    if (resources && !resources.includes(entry.resource)) return false;
+    if (!fields || entry.change === 'CREATE' || entry.change === 'DELETE') return true;
+    return fields.some((field) => Object.hasOwn(entry.values, field));
   }
 
-  /** Runs until the feed is closed or, between two entries, the signal comes. */
-  async run(feed: Feed, signal: AbortSignal): Promise<void> {
+  /** Runs until the feed ends or, between two entries, the signal comes. */
+  async run(feed: Feed, start: Position, signal: AbortSignal): Promise<void> {
+    this.status.position = start;
     for (let batch = await feed.next(); batch; batch = await feed.next()) {
       for (const entry of batch.entries) {
         if (signal.aborted) return;
-        const as = standing(entry, this.#origin);
-        if (as !== 'muted') await this.#tell(entry, as);
-        this.#position = after(entry);
+        await this.#tell(entry);
+        this.status.position = after(entry);
       }
-      this.#position = batch.position;
+      this.status.position = batch.position;
     }
   }
 
-  async #tell(entry: JournalEntry, as: Standing): Promise<void> {
+  async #tell(entry: JournalEntry): Promise<void> {
     try {
-      if (await runListener(this.#listener, entry, as)) this.#delivered += 1;
+      const told = await runListener(this.#listener, entry, standing(entry, this.#origin));
+      if (told) this.status.delivered += 1;
     } catch (error) {
-      this.#failed += 1;
-      this.#lastError = error instanceof Error ? error.message : String(error);
+      this.status.failed += 1;
+      this.status.lastError = reason(error);
       this.#log.error({ err: error, listener: this.#listener.name, ...after(entry) }, 'a listener failed');
     }
   }

@@ -1,6 +1,5 @@
 import { hostname } from 'node:os';
 import type { Queryable } from '#libs/database';
-import { Alarm } from './alarm.ts';
 import { forgetProcess, sayAlive } from './dispatch.queries.ts';
 import type { Log } from './listener.ts';
 
@@ -15,48 +14,40 @@ export interface ProcessRegistryOptions {
 
 const EVERY = 2_000;
 
-/** Keeps this process's row in tidemark.processes while it lives. */
+/** Keeps this process's row in tidemark.processes while it lives. Failures are logged, and tried again. */
 export class ProcessRegistry {
   readonly #options: ProcessRegistryOptions;
-  readonly #alarm = new Alarm();
-  #running: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #saying: Promise<void> = Promise.resolve();
   #failing = false;
-  #stopping = false;
 
   constructor(options: ProcessRegistryOptions) {
     this.#options = options;
   }
 
-  /** Writes the row; throws what the database throws. From then on failures are logged and tried again. */
   async start(): Promise<void> {
     await this.#sayAlive();
-    this.#running = this.#run();
+    this.#timer = setInterval(() => {
+      this.#saying = this.#saying.then(() => this.#sayAlive());
+    }, EVERY);
   }
 
   /** Deletes the row; when that is impossible the others will, after a minute. */
   async stop(): Promise<void> {
-    this.#stopping = true;
-    this.#alarm.ring();
-    await this.#running;
-    await this.#try(() => forgetProcess(this.#options.db, this.#options.origin));
-  }
-
-  async #run(): Promise<void> {
-    for (;;) {
-      await this.#alarm.wait(EVERY);
-      if (this.#stopping) return;
-      await this.#try(() => this.#sayAlive());
-    }
+    clearInterval(this.#timer);
+    await this.#saying;
+    await this.#try(forgetProcess(this.#options.db, this.#options.origin));
   }
 
   async #sayAlive(): Promise<void> {
     const { db, origin, name, version, position } = this.#options;
-    await sayAlive(db, { origin, name, host: hostname(), pid: process.pid, version, position: position() });
+    const about = { origin, name, host: hostname(), pid: process.pid, version, position: position() };
+    await this.#try(sayAlive(db, about));
   }
 
-  async #try(action: () => Promise<void>): Promise<void> {
+  async #try(action: Promise<void>): Promise<void> {
     try {
-      await action();
+      await action;
       this.#failing = false;
     } catch (error) {
       if (!this.#failing) this.#options.log.warn({ err: error }, 'the list of processes cannot be written');

@@ -1,6 +1,6 @@
 import { KernelError, type Queryable } from '#libs/database';
 import { frontier, type JournalEntry, type JournalPage, type Position } from '#libs/journal';
-import { Alarm, backoff } from './alarm.ts';
+import { Alarm, backoff, reason } from './alarm.ts';
 import type { Log } from './listener.ts';
 import { after, PageReader } from './page.ts';
 
@@ -18,7 +18,9 @@ export interface TailOptions {
 }
 
 export interface TailStatus {
+  /** After what was delivered last. */
   readonly position: Position;
+  /** The highest tid that is known to be drawn, and up to which nothing can appear any more. */
   readonly head: number;
   readonly safe: number;
   readonly state: 'stopped' | 'running' | 'failing';
@@ -52,13 +54,7 @@ export class Tail {
 
   get status(): TailStatus {
     const state = !this.#running ? 'stopped' : this.#failures > 0 ? 'failing' : 'running';
-    return {
-      position: this.#position,
-      head: this.#head,
-      safe: this.#safe,
-      state,
-      lastError: this.#lastError,
-    };
+    return { position: this.#position, head: this.#head, safe: this.#safe, state, lastError: this.#lastError };
   }
 
   /** Starts after a position, which the caller knows to be safe. */
@@ -93,17 +89,17 @@ export class Tail {
   }
 
   async #attempt(): Promise<Outcome | 'failed'> {
+    const { log } = this.#options;
     try {
       const outcome = await this.#round();
-      if (this.#failures > 0) this.#options.log.info({ tid: this.#position.tid }, 'the journal can be read again');
+      if (this.#failures > 0) log.info({ ...this.#position }, 'the journal can be read again');
       this.#failures = 0;
       this.#lastError = null;
       return outcome;
     } catch (error) {
+      if (this.#failures === 0) log.warn({ err: error, ...this.#position }, 'the journal cannot be read');
       this.#failures += 1;
-      this.#lastError = error instanceof Error ? error.message : String(error);
-      if (this.#failures === 1)
-        this.#options.log.warn({ err: error, tid: this.#position.tid }, 'the journal cannot be read');
+      this.#lastError = reason(error);
       return 'failed';
     }
   }
@@ -115,17 +111,16 @@ export class Tail {
   async #round(): Promise<Outcome> {
     if (this.#position.tid < this.#safe) return this.#readSafe();
     const page = await this.#pages.read(this.#position);
-    const count = contiguous(this.#position.tid, page.entries);
-    const last = page.entries[count - 1];
-    const all = count === page.entries.length;
-    if (last)
-      this.#deliver(
-        { ...page, entries: page.entries.slice(0, count) },
-        all && page.cut ? after(last) : { tid: last.tid },
-      );
-    else if (this.#position.resource !== undefined)
-      this.#deliver({ ...page, entries: [] }, { tid: this.#position.tid });
-    if (last && all) return page.cut ? 'more' : 'moved';
+    const entries = page.entries.slice(0, contiguous(this.#position.tid, page.entries));
+    const last = entries.at(-1);
+    if (last && entries.length === page.entries.length) {
+      this.#deliver(page, page.cut ? after(last) : { tid: last.tid });
+      return page.cut ? 'more' : 'moved';
+    }
+    // before a gap every tid is whole, also the one that the position is inside of
+    if (last || this.#position.resource !== undefined) {
+      this.#deliver({ ...page, entries }, { tid: last?.tid ?? this.#position.tid });
+    }
     await this.#askFrontier();
     if (this.#position.tid < this.#safe) return this.#readSafe();
     return this.#head > this.#position.tid ? 'held' : 'idle';
@@ -146,9 +141,9 @@ export class Tail {
   async #readSafe(): Promise<Outcome> {
     const safe = this.#safe;
     const page = await this.#pages.read(this.#position, safe);
-    const last = page.entries.at(-1);
-    this.#deliver(page, page.cut && last ? after(last) : { tid: safe });
-    return page.cut ? 'more' : 'moved';
+    const last = page.cut ? page.entries.at(-1) : undefined;
+    this.#deliver(page, last ? after(last) : { tid: safe });
+    return last ? 'more' : 'moved';
   }
 
   #deliver(page: JournalPage, position: Position): void {
@@ -158,12 +153,9 @@ export class Tail {
   }
 }
 
+/** How many of the entries follow on a tid without a gap. */
 function contiguous(tid: number, entries: readonly JournalEntry[]): number {
-  let reached = tid;
-  const gap = entries.findIndex((entry) => {
-    if (entry.tid > reached + 1) return true;
-    reached = entry.tid;
-    return false;
-  });
+  const before = (n: number) => (n === 0 ? tid : (entries[n - 1] as JournalEntry).tid);
+  const gap = entries.findIndex((entry, n) => entry.tid > before(n) + 1);
   return gap === -1 ? entries.length : gap;
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Kysely, OperationNodeSource } from 'kysely';
-import { type Connection, type ConnectionSource, KernelError, kyselyOver, translate } from '#libs/database';
+import { type Connection, type ConnectionSource, type DatabaseError, KernelError, kyselyOver, translate } from '#libs/database';
 import { type Actor, actorSetting } from './actor.ts';
 import { type PendingChange, stagedNode, touchedRow } from './changes.ts';
 import { flushStatement, lockStatement, type Statement, settle } from './flush-statement.ts';
@@ -172,8 +172,7 @@ export class ModelTransaction<DB = unknown> {
           settle(changes, answer.rows[0] as Row);
           return drawnByNotices(answer.notices);
         } catch (error) {
-          if (attempt === 3 || !(error instanceof Error && 'code' in error && RETRIABLE.has(String(error.code))))
-            throw error;
+          if (attempt === 3 || !RETRIABLE.has((error as DatabaseError).code ?? '')) throw error;
         }
       }
     } catch (error) {
@@ -260,7 +259,7 @@ export class ModelTransaction<DB = unknown> {
   /** TM001 names a row that a save or delete did not meet: it is gone, or at another version. */
   async #explain(error: unknown, changes: readonly PendingChange[]): Promise<unknown> {
     const failed = changes.find(
-      (change) => (error as { code?: string }).code === 'TM001' && touchedRow(change) === (error as Error).message,
+      (change) => (error as DatabaseError).code === 'TM001' && touchedRow(change) === (error as Error).message,
     );
     if (failed?.kind !== 'save' && failed?.kind !== 'delete') return translate(error);
     const { resource, key, ifVersion } = failed;

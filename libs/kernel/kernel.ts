@@ -136,9 +136,8 @@ export function createKernel<DB = unknown>(options: KernelOptions<DB>): Kernel<D
 // At start a missing right is a matter of the set-up, not of whoever makes a request.
 function unfit(error: unknown): unknown {
   if (!(error instanceof KernelError) || error.code !== 'forbidden') return error;
-  return new KernelError('configuration', `the program's database role lacks a right: ${error.message}`, {
-    cause: error,
-  });
+  const said = (error.cause as Error | undefined)?.message ?? error.message;
+  return new KernelError('configuration', `the program's database role lacks a right: ${said}`, { cause: error });
 }
 
 function byName(resources: readonly Resource[]): ReadonlyMap<string, Resource> {

@@ -29,7 +29,8 @@ export async function prepareDatabase({ url, ownerUrl }: DatabaseUrls, log: Log)
     throw notAMember(rights.role, 'tidemark_app');
   }
   const { pending } = await statusOf(ownerUrl ?? url, rights.role);
-  if (pending.length === 0) return sameDatabase(rights);
+  // another process may have migrated since the rights were read
+  if (pending.length === 0) return sameDatabase(rights.app_member ? rights : await readRights(url));
   if (ownerUrl === undefined && !(rights.superuser || (rights.installed ? rights.owner : rights.may_create))) {
     throw pendingWithoutRights(pending, rights.role);
   }
@@ -75,6 +76,7 @@ async function statusOf(url: string, role: string): Promise<{ pending: string[] 
   }
 }
 
+// To be called when nothing is pending any more.
 function sameDatabase(rights: Rights): Rights {
   if (rights.installed) return rights;
   throw new KernelError(

@@ -39,6 +39,15 @@ async function lines(...args: string[]): Promise<Record<string, unknown>[]> {
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
+/** Commands are mostly start-up: four at once. */
+async function fewAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const left = [...items];
+  const worker = async () => {
+    for (let item = left.shift(); item !== undefined; item = left.shift()) await work(item);
+  };
+  await Promise.all([worker(), worker(), worker(), worker()]);
+}
+
 test('every command answers --help', async () => {
   const commands = [
     'serve',
@@ -53,12 +62,12 @@ test('every command answers --help', async () => {
     'db stop',
   ];
   const tokens = ['token create', 'token list', 'token revoke'];
-  for (const name of ['', ...commands, ...tokens]) {
+  await fewAtOnce(['', ...commands, ...tokens], async (name) => {
     const { end, stdout, stderr } = await tidemark(...name.split(' ').filter(Boolean), '--help');
     expect({ name, end, stderr }).toEqual({ name, end: 0, stderr: '' });
     expect(stdout).toContain('--database-url');
     expect(stdout).toContain('--json');
-  }
+  });
 }, 60_000);
 
 test('what is not a command, an option or a value ends with 2 and a sentence', async () => {
@@ -78,11 +87,11 @@ test('what is not a command, an option or a value ends with 2 and a sentence', a
     ['PORT is "99999"', 'serve', '--port', '99999'],
     ['there is nothing to stop', 'db', 'stop'],
   ];
-  for (const [sentence, ...args] of cases) {
+  await fewAtOnce(cases, async ([sentence, ...args]) => {
     const { end, stderr } = await tidemark(...args);
     expect({ args, end, stderr }).toEqual({ args, end: 2, stderr: expect.stringContaining(sentence) });
     expect(stderr).not.toContain('    at ');
-  }
+  });
 }, 60_000);
 
 test('a database that does not answer ends with 3', async () => {

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -101,6 +102,36 @@ test('contents that are not UTF-8 or hold NUL are kept as bytes', async () => {
   expect(await importing()).toMatchObject({ end: 0 });
   expect(await pages()).toEqual({ latin: '\\x636166e9', nul: '\\x610062', text: 'café', empty: '' });
 });
+
+test('a large page is imported byte for byte, and changed, renamed and deleted like any other', async () => {
+  const text = Buffer.from('日本語テキスト'.repeat(450_000));
+  const spoilt = Buffer.concat([text, Buffer.from([0xff])]);
+  const contents = async () =>
+    (
+      await owner.query(
+        `SELECT name, text IS NOT NULL AS is_text, md5(coalesce(convert_to(text, 'UTF8'), bytes)) AS md5 FROM wiki ORDER BY name`,
+      )
+    ).rows;
+  const md5 = (bytes: Buffer) => createHash('md5').update(bytes).digest('hex');
+  await commit({ text, spoilt, cut: text.subarray(0, -1), nul: Buffer.concat([text, Buffer.alloc(1)]) });
+  expect(await importing()).toMatchObject({ end: 0 });
+  expect(await contents()).toEqual([
+    { name: 'cut', is_text: false, md5: md5(text.subarray(0, -1)) },
+    { name: 'nul', is_text: false, md5: md5(Buffer.concat([text, Buffer.alloc(1)])) },
+    { name: 'spoilt', is_text: false, md5: md5(spoilt) },
+    { name: 'text', is_text: true, md5: md5(text) },
+  ]);
+  await commit({ text: null, renamed: Buffer.concat([text, Buffer.from('.')]), spoilt: text, cut: null, nul: 'small' });
+  expect(await importing()).toMatchObject({
+    end: 0,
+    stdout: expect.stringContaining('2 modified, 1 renamed, 1 deleted'),
+  });
+  expect(await contents()).toEqual([
+    { name: 'nul', is_text: true, md5: md5(Buffer.from('small')) },
+    { name: 'renamed', is_text: true, md5: md5(Buffer.concat([text, Buffer.from('.')])) },
+    { name: 'spoilt', is_text: true, md5: md5(text) },
+  ]);
+}, 120_000);
 
 test('a renamed page keeps its id, also when many are renamed in one commit', async () => {
   const names = Array.from({ length: 150 }, (_, n) => `page ${n}`);

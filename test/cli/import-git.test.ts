@@ -12,7 +12,7 @@ import { Random } from './random.ts';
 
 const long = process.env['TIDEMARK_TEST_LONG'] === '1';
 const SEED = long ? Date.now() % 1_000_000 : 7;
-const COMMITS = long ? 1500 : 250;
+const COMMITS = long ? 1500 : 160;
 
 let database: TestDatabase;
 let owner: Database;
@@ -105,7 +105,7 @@ function expectSame(found: Map<string, Buffer>, wanted: Map<string, Buffer>, wha
 describe(`a history of ${COMMITS} random commits (seed ${SEED})`, () => {
   test('is imported whole although the import is killed twice on the way', async () => {
     await killAt(60);
-    await killAt(130);
+    await killAt(100);
     const { end, stderr } = await importing();
     expect({ end, stderr }).toEqual({ end: 0, stderr: expect.stringContaining('commits to import, after') });
     await owner.query('DROP TRIGGER hold ON tidemark.imports');

@@ -99,7 +99,7 @@ describe('what the database reports', () => {
     ['a broken rule', 'INSERT INTO item VALUES (2, NULL, 0)', 'invalid', /n_positive/],
     ['an unfit value', `SELECT 'x'::int`, 'invalid', /./],
     ['a missing row', `SELECT tidemark.expect(0, 'page 7')`, 'not_found', /^page 7 does not exist/],
-    ['a missing right', `SET ROLE tidemark_app; SELECT nextval('tidemark.tid')`, 'forbidden', /permission denied/],
+    ['a missing right', `SET ROLE tidemark_app; SELECT nextval('tidemark.tid')`, 'forbidden', /does not allow/],
     ['a lock that is held', `SET lock_timeout = 1; DO $$ BEGIN RAISE lock_not_available; END $$`, 'conflict', /again/],
     ['a lost race', `DO $$ BEGIN RAISE serialization_failure; END $$`, 'conflict', /again/],
     ['a full disk', `DO $$ BEGIN RAISE disk_full; END $$`, 'unavailable', /./],

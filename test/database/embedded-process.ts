@@ -63,6 +63,11 @@ export function lives(pid: number): boolean {
   return existsSync(status) && !/\) Z /.test(readFileSync(status, 'utf8'));
 }
 
+/** The process that has started another. */
+export function parentOf(pid: number): number {
+  return Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+}
+
 /** The process id of the PostgreSQL that runs in a cluster's folder, if there is one. */
 export function postmaster(clusterDir: string): number | undefined {
   const file = join(clusterDir, 'data/postmaster.pid');

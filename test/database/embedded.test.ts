@@ -107,6 +107,15 @@ describe('the embedded database', () => {
     expect(supervisors(clusterDir)).toHaveLength(1);
   });
 
+  it('goes on when what guards PostgreSQL is killed', async () => {
+    const { url, clusterDir } = await start();
+    const before = postmaster(clusterDir) as number;
+    process.kill(parentOf(before), 'SIGKILL');
+    await waitUntil(() => !lives(before), 'the unguarded PostgreSQL is gone');
+    await waitUntil(() => answers(url), 'another one answers', 30_000);
+    expect(supervisors(clusterDir)).toHaveLength(1);
+  });
+
   it('gets another supervisor from its users when that is killed, on the same URL', async () => {
     const { url, clusterDir, onLost } = await start();
     let lost = 0;

@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createToken } from '#libs/access';
 import { Database } from '#libs/database';
 import { type TestDatabase, testDatabase } from '../support/test-database.ts';
 import { type Answer, type TestServer, TOKEN, testServer } from './server-fixture.ts';
@@ -65,6 +66,13 @@ describe('tokens', () => {
       expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/);
       await expectProblem(answer, 401, 'unauthenticated', detail);
     }
+  });
+
+  it('the status is for admins', async () => {
+    const { token } = await createToken(server.database, { user: 'reader', roles: ['viewer'] });
+    const headers = { authorization: `Bearer ${token}` };
+    expect((await fetch(`${server.url}/wiki/There`, { headers })).status).toBe(200);
+    await expectProblem(await fetch(`${server.url}/status`, { headers }), 403, 'forbidden', /role admin/);
   });
 
   it('a body without a token is refused before it is read', async () => {

@@ -1,11 +1,18 @@
 import { ByteSource } from './byte-source.ts';
 import { type GitProcess, startGit } from './git.ts';
 
-/** The contents of a file, or only its size when they are larger than an import takes. */
+/**
+ * The contents of a file: `bytes` when they are small, `pieces` when they are large, neither when they are larger than an import
+ * takes. The pieces are to be read to their end before the next contents are asked for.
+ */
 export interface Blob {
   readonly size: number;
   readonly bytes?: Buffer;
+  readonly pieces?: AsyncIterable<Buffer>;
 }
+
+/** What is larger comes in pieces of this size. */
+export const PIECE_BYTES = 4 * 1024 * 1024;
 
 /** Reads contents through one `git cat-file --batch`: they come in the order in which they were asked for. */
 export class BlobReader {
@@ -33,6 +40,7 @@ export class BlobReader {
     const [blob, kind, length] = header.split(' ');
     if (kind !== 'blob') throw new Error(`the repository is incomplete: ${blob} is ${kind}`);
     const size = Number(length);
+    if (size > PIECE_BYTES && size <= this.#largest) return { size, pieces: this.#pieces(size) };
     const bytes = size > this.#largest ? undefined : await this.#source.take(size);
     await this.#source.skip(bytes === undefined ? size + 1 : 1);
     return bytes === undefined ? { size } : { size, bytes };
@@ -40,6 +48,11 @@ export class BlobReader {
 
   close(): void {
     this.#git.stop();
+  }
+
+  async *#pieces(size: number): AsyncGenerator<Buffer> {
+    for (let left = size; left > 0; left -= PIECE_BYTES) yield await this.#source.take(Math.min(left, PIECE_BYTES));
+    await this.#source.skip(1);
   }
 }
 

@@ -40,8 +40,8 @@ export interface ImportSummary {
   interrupted: boolean;
 }
 
-/** A page of this size takes about 100 MB of memory on its way: as text, as a message, and in the journal. */
-const LARGEST_PAGE = 16 * 1024 * 1024;
+/** Of larger pages PostgreSQL could not keep the history: a value of jsonb ends at 256 MB, and bytes take twice their size there. */
+const LARGEST_PAGE = 100 * 1024 * 1024;
 /** git reads on while the database writes: so many contents are asked for ahead. */
 const BLOBS_AHEAD = 200;
 /** How many commits without pages may pass before the place is noted. */

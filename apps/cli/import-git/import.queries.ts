@@ -1,7 +1,9 @@
 import type { Connection, ListenClient, Queryable } from '#libs/database';
+import type { WikiRow } from '#libs/resources';
 
-/** The tables of an import that no resource declares. */
+/** The tables that an import writes by statements of its own. */
 export interface ImportTables {
+  wiki: WikiRow;
   'tidemark.imports': { root: string; path: string; position: number; commit: string };
 }
 

@@ -1,15 +1,16 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Log } from '#libs/dispatch';
-import { type Change, encodeCursor, type Position, withOldValues } from '#libs/journal';
+import { type Change, encodeCursor, type JournalEntry, type Position, withOldValues } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
 
 const HEARTBEAT = 15_000;
 const RETRY = 1_000;
 // A client that takes nothing for so long is dropped: it may come back with the last id it has seen.
 const STUCK = 120_000;
-// How many changes get their old values at a time: a page of a wiki may have 5 MB.
-const SLICE = 16;
+// Old values are read for so many changes at a time, fewer when they are large: versions of a wiki page may have 5 MB each.
+const SLICE = 100;
+const SLICE_CHARACTERS = 1_000_000;
 
 export interface StreamOptions {
   readonly after: Position;
@@ -78,8 +79,8 @@ export class JournalStreams {
   ): Promise<void> {
     const { database, epoch } = this.#kernel;
     for await (const entries of this.#kernel.dispatcher.follow(options)) {
-      for (let start = 0; start < entries.length; start += SLICE) {
-        for (const change of await withOldValues(database, entries.slice(start, start + SLICE))) {
+      for (const slice of slices(entries)) {
+        for (const change of await withOldValues(database, slice)) {
           if (!response.write(eventOf(epoch, change))) {
             await once(response, 'drain', { signal: options.signal });
           }
@@ -87,6 +88,20 @@ export class JournalStreams {
       }
     }
   }
+}
+
+function* slices(entries: readonly JournalEntry[]): Generator<JournalEntry[]> {
+  let slice: JournalEntry[] = [];
+  let characters = 0;
+  for (const entry of entries) {
+    slice.push(entry);
+    for (const value of Object.values(entry.values)) characters += typeof value === 'string' ? value.length : 0;
+    if (slice.length < SLICE && characters < SLICE_CHARACTERS) continue;
+    yield slice;
+    slice = [];
+    characters = 0;
+  }
+  if (slice.length > 0) yield slice;
 }
 
 const PAST: Record<string, string> = { CREATE: 'created', MODIFY: 'modified', DELETE: 'deleted' };

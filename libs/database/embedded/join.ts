@@ -58,10 +58,8 @@ export async function stopEmbedded(
   for await (const line of createInterface({ input: socket })) {
     const [word, ...pids] = line.split(' ');
     if (word !== 'used') continue;
-    throw new KernelError(
-      'conflict',
-      `the database is in use by ${pids.length === 1 ? 'process' : 'processes'} ${pids.join(', ')}: stop ${pids.length === 1 ? 'it' : 'them'} first, or use --force`,
-    );
+    const users = `${pids.length === 1 ? 'process' : 'processes'} ${pids.join(', ')}`;
+    throw new KernelError('conflict', `the database is in use by ${users}: stop that first, or use --force`);
   }
   return 'stopped';
 }

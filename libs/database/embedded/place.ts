@@ -1,18 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import {
-  accessSync,
-  chownSync,
-  constants,
-  existsSync,
-  linkSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { KernelError } from '../errors.ts';
@@ -34,14 +22,13 @@ const LONGEST_PLACE = 107 - 15;
 export function makePlace(dataDir: string): string {
   const folder = resolve(dataDir);
   try {
-    mkdirSync(folder, { recursive: true });
-    accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+    fs.mkdirSync(folder, { recursive: true });
+    fs.accessSync(folder, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK);
     return findPlace(folder) ?? choosePlace(folder);
   } catch (cause) {
     if (cause instanceof KernelError) throw cause;
-    throw new KernelError('configuration', `the data folder ${folder} cannot be used: ${(cause as Error).message}`, {
-      cause,
-    });
+    const problem = `the data folder ${folder} cannot be used: ${(cause as Error).message}`;
+    throw new KernelError('configuration', problem, { cause });
   }
 }
 
@@ -50,9 +37,9 @@ export function findPlace(dataDir: string): string | undefined {
   const folder = resolve(dataDir);
   const own = join(folder, 'postgres');
   const location = join(folder, 'location');
-  if (!existsSync(location)) return existsSync(own) ? own : undefined;
-  const elsewhere = readFileSync(location, 'utf8').trim();
-  if (existsSync(elsewhere)) return elsewhere;
+  if (!fs.existsSync(location)) return fs.existsSync(own) ? own : undefined;
+  const elsewhere = fs.readFileSync(location, 'utf8').trim();
+  if (fs.existsSync(elsewhere)) return elsewhere;
   throw new KernelError(
     'configuration',
     `the database lies in ${elsewhere}, as ${location} says, but that is not there`,
@@ -62,7 +49,7 @@ export function findPlace(dataDir: string): string | undefined {
 /** Who PostgreSQL runs as: it refuses root, so there it is whoever owns the place. */
 export function accountOf(place: string): Account {
   if (process.getuid?.() !== 0) return {};
-  const { uid, gid } = statSync(place);
+  const { uid, gid } = fs.statSync(place);
   return { uid, gid };
 }
 
@@ -72,55 +59,40 @@ function choosePlace(folder: string): string {
   if (fits(own) && canEnter(account, folder)) {
     makeFolder(own, account);
     // `psql --host .tidemark` reaches it
-    rmSync(join(folder, '.s.PGSQL.5432'), { force: true });
-    symlinkSync('postgres/.s.PGSQL.5432', join(folder, '.s.PGSQL.5432'));
+    const link = join(folder, '.s.PGSQL.5432');
+    fs.rmSync(link, { force: true });
+    fs.symlinkSync('postgres/.s.PGSQL.5432', link);
     return own;
   }
+  // the same for all processes that start at this moment, and another one once the data folder was removed
+  const { ino, birthtimeMs } = fs.statSync(folder);
+  const name = createHash('sha256').update(`${folder} ${ino} ${birthtimeMs}`).digest('hex').slice(0, 12);
   const state = account.uid === undefined ? join(homedir(), '.local/state/tidemark') : '/var/lib/tidemark';
-  const elsewhere = join(state, randomBytes(4).toString('hex'));
+  const elsewhere = join(state, name);
   if (!fits(elsewhere)) {
-    throw new KernelError(
-      'configuration',
-      `the path of the data folder ${folder} is too long for a socket, and so is ${elsewhere}: set TIDEMARK_DATA_DIR to a shorter one`,
-    );
+    const problem = `the path of the data folder ${folder} is too long for a socket, and so is ${elsewhere}`;
+    throw new KernelError('configuration', `${problem}: set TIDEMARK_DATA_DIR to a shorter one`);
   }
-  return settle(folder, elsewhere, account);
-}
-
-/** Writes `location`; when another process was quicker, its choice holds. */
-function settle(folder: string, elsewhere: string, account: Account): string {
   makeFolder(elsewhere, account);
   const location = join(folder, 'location');
-  const aside = `${location}.${process.pid}`;
-  writeFileSync(aside, `${elsewhere}\n`);
-  try {
-    linkSync(aside, location);
-    return elsewhere;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    rmSync(elsewhere, { recursive: true });
-    return findPlace(folder) as string;
-  } finally {
-    rmSync(aside);
-  }
+  fs.writeFileSync(`${location}.${process.pid}`, `${elsewhere}\n`);
+  fs.renameSync(`${location}.${process.pid}`, location);
+  return elsewhere;
 }
 
 function makeFolder(place: string, account: Account): void {
-  mkdirSync(place, { recursive: true, mode: 0o700 });
-  if (account.uid !== undefined && account.gid !== undefined) chownSync(place, account.uid, account.gid);
+  fs.mkdirSync(place, { recursive: true, mode: 0o700 });
+  if (account.uid !== undefined && account.gid !== undefined) fs.chownSync(place, account.uid, account.gid);
 }
 
 function unprivilegedAccount(): Account {
   if (process.getuid?.() !== 0) return {};
-  const rows = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'));
-  const row = rows.find(([name]) => name === 'postgres') ?? rows.find(([name]) => name === 'nobody');
-  if (row) return { uid: Number(row[2]), gid: Number(row[3]) };
-  throw new KernelError(
-    'configuration',
-    'PostgreSQL does not run as root, and there is no account "postgres" or "nobody" to run it under',
-  );
+  const accounts = fs.readFileSync('/etc/passwd', 'utf8');
+  const [line] = /^postgres:.*$/m.exec(accounts) ?? /^nobody:.*$/m.exec(accounts) ?? [];
+  const [, , uid, gid] = line?.split(':') ?? [];
+  if (line !== undefined) return { uid: Number(uid), gid: Number(gid) };
+  const problem = 'PostgreSQL does not run as root, and there is no account "postgres" or "nobody" to run it under';
+  throw new KernelError('configuration', problem);
 }
 
 function canEnter(account: Account, folder: string): boolean {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -36,7 +36,7 @@ export async function createCluster(cluster: Cluster, options: { sync: boolean }
   if (existsSync(data)) return checkMajor(data, cluster.binaries.major);
   const aside = `${data}.${process.pid}`;
   try {
-    await initdb(cluster, aside, options.sync);
+    initdb(cluster, aside, options.sync);
     await rename(aside, data);
   } catch (error) {
     await rm(aside, { recursive: true, force: true });
@@ -59,38 +59,23 @@ export async function startPostgres(cluster: Cluster): Promise<Postgres> {
 
 function checkMajor(data: string, major: string): void {
   const version = join(data, 'PG_VERSION');
-  const found = existsSync(version) ? readFileSync(version, 'utf8').trim() : undefined;
+  const found = existsSync(version) ? readFileSync(version, 'utf8').trim() : 'an unknown version';
   if (found === major) return;
-  throw new KernelError(
-    'configuration',
-    found === undefined
-      ? `${data} holds no database (there is no PG_VERSION in it): move it away, or set TIDEMARK_DATA_DIR`
-      : `${data} was made by PostgreSQL ${found} and this program brings ${major}: carry it over with pg_dump of ${found}, or set DATABASE_URL`,
-  );
+  const problem = `${data} was made by PostgreSQL ${found} and this program brings ${major}`;
+  throw new KernelError('configuration', `${problem}: carry it over with pg_dump of ${found}, or set DATABASE_URL`);
 }
 
-async function initdb(cluster: Cluster, data: string, sync: boolean): Promise<void> {
+function initdb(cluster: Cluster, data: string, sync: boolean): void {
   const args = [
     ...['-D', data, '-U', 'postgres', '--auth-local=trust', '--auth-host=scram-sha-256'],
     ...['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
     ...['--no-instructions', '--set=listen_addresses=', ...(sync ? [] : ['--no-sync'])],
   ];
-  const child = spawn(join(cluster.binaries.folder, 'bin/initdb'), args, {
-    ...cluster.account,
-    env: ENVIRONMENT,
-    cwd: cluster.place,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let said = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      said += text;
-    });
-  }
-  const code = await new Promise((done, fail) => child.once('error', fail).once('close', done));
-  if (code !== 0) {
-    throw new KernelError('configuration', `the database could not be made in ${cluster.place}: ${reason(said)}`);
-  }
+  const run = { ...cluster.account, env: ENVIRONMENT, cwd: cluster.place, encoding: 'utf8' } as const;
+  const { status, error, stdout, stderr } = spawnSync(join(cluster.binaries.folder, 'bin/initdb'), args, run);
+  if (status === 0) return;
+  const why = error?.message ?? reason(stdout + stderr);
+  throw new KernelError('configuration', `the database could not be made in ${cluster.place}: ${why}`);
 }
 
 async function launch(cluster: Cluster): Promise<Postgres> {
@@ -111,11 +96,8 @@ async function launch(cluster: Cluster): Promise<Postgres> {
   const guard = child.stdio[3] as NodeJS.WritableStream;
   guard.on('error', () => undefined);
   const gone = new Promise<void>((done) => {
-    child.once('exit', () => {
-      // whoever killed the shell alone has left PostgreSQL behind
-      guard.end();
-      done();
-    });
+    // whoever killed the shell alone has left PostgreSQL behind
+    child.once('exit', () => done(void guard.end()));
   });
   await ready(child, cluster);
   return {

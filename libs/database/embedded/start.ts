@@ -7,7 +7,7 @@ import type { Outcome } from './protocol.ts';
 /** A log that is longer than this is set aside at the next start. */
 const LONGEST_LOG = 10_000_000;
 /** No start takes longer, so a mark that is older was left by one that was killed. */
-const LONGEST_START = 60_000;
+const LONGEST_START = 50_000;
 
 /**
  * Starts a supervisor that outlives this process, and waits for what it says of its start. Undefined when another process is doing so:
@@ -54,12 +54,10 @@ function setMark(mark: string): boolean {
 
 function isStale(mark: string): boolean {
   try {
-    const age = Date.now() - statSync(mark).mtimeMs;
     const pid = Number(readFileSync(mark, 'utf8'));
-    // empty for the moment between its making and its writing
-    if (pid === 0) return age > 1_000;
-    process.kill(pid, 0);
-    return age > LONGEST_START;
+    // 0: it is just being written
+    if (pid > 0) process.kill(pid, 0);
+    return Date.now() - statSync(mark).mtimeMs > LONGEST_START;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ESRCH';
   }

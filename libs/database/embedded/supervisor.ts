@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import { rmSync, writeSync } from 'node:fs';
+import { readdirSync, rmSync, writeSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { findBinaries } from './binaries.ts';
@@ -35,7 +36,11 @@ class Supervisor {
   /** Starts PostgreSQL, and then listens for users. Rejects with ClusterTaken when another supervisor runs it. */
   static async start(cluster: Cluster): Promise<Supervisor> {
     await createCluster(cluster);
-    const supervisor = new Supervisor(cluster, await startWhenFree(cluster));
+    const supervisor = new Supervisor(cluster, await startWhenFree(cluster, () => isServed(cluster.place)));
+    if (await isServed(cluster.place)) throw new ClusterTaken();
+    // what starts that were interrupted have left
+    const left = readdirSync(cluster.place).filter((name) => /^data\.\d+$/.test(name));
+    for (const name of left) rmSync(join(cluster.place, name), { recursive: true, force: true });
     await supervisor.#listen();
     void supervisor.#keepRunning();
     return supervisor;
@@ -67,7 +72,7 @@ class Supervisor {
       await (await this.#postgres).gone;
       if (this.#ending) return;
       process.stderr.write('PostgreSQL is gone: starting it again\n');
-      this.#postgres = startWhenFree(this.#cluster);
+      this.#postgres = startWhenFree(this.#cluster, async () => false);
       // its users come back, start another supervisor, and are told why it fails
       await this.#postgres.catch(() => this.end());
     }
@@ -106,13 +111,12 @@ class Supervisor {
 }
 
 /** Waits for a PostgreSQL that is stopping, as it does when its supervisor was killed; gives way to one that has a supervisor. */
-async function startWhenFree(cluster: Cluster): Promise<Postgres> {
+async function startWhenFree(cluster: Cluster, isTaken: () => Promise<boolean>): Promise<Postgres> {
   for (const end = performance.now() + PATIENCE; ; ) {
     try {
       return await startPostgres(cluster);
     } catch (error) {
-      if (!(error instanceof ClusterTaken)) throw error;
-      if (await isServed(cluster.place)) throw error;
+      if (!(error instanceof ClusterTaken) || (await isTaken())) throw error;
       if (performance.now() > end) throw new Error(`another PostgreSQL runs on ${cluster.place}: ${error.message}`);
       await delay(50);
     }
