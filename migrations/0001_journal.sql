@@ -239,9 +239,12 @@ BEGIN
     mark := actor.flush || '@' || statement_timestamp();
   END IF;
   IF mark = drawn.mark THEN
-    tid := drawn.tid;
     time := drawn.time;
-  ELSE
+    -- It stands in the journal, unless it was drawn in a subtransaction that was rolled back, and with it its floor; then
+    -- the state was put back by hand.
+    SELECT j.tid INTO tid FROM tidemark.journal j WHERE j.tid = drawn.tid LIMIT 1;
+  END IF;
+  IF tid IS NULL THEN
     tid := tidemark.draw_tid();
     time := coalesce(actor.time, clock_timestamp());
   END IF;
@@ -501,9 +504,10 @@ END $$;
 
 -- The last value of every field of every row that exists as of a tid (null: now), worked out from the journal alone.
 -- A row begins at its last CREATE; a field that is absent is NULL. Nested loops are off here and wherever the whole of a
--- resource is compared: the planner takes such intermediate results for small, and 3,000 rows then took a minute.
+-- resource is compared: the planner takes such intermediate results for small, and 3,000 rows then took a minute. (JIT
+-- goes with them: a plan that cannot do without one looks costly.)
 CREATE FUNCTION tidemark.fold(resource_name text, upto bigint DEFAULT NULL) RETURNS TABLE (id text, field text, value jsonb)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_nestloop = off AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET jit = off AS $$
   WITH born AS (
     SELECT DISTINCT ON (j.id) j.id, j.tid, j.change FROM tidemark.journal j
       WHERE j.resource = resource_name AND j.change IN ('CREATE', 'DELETE') AND (upto IS NULL OR j.tid <= upto)
@@ -522,7 +526,7 @@ $$;
 -- Where the model table and the fold of its journal differ: field null = the row is on one side only.
 CREATE FUNCTION tidemark.drift(resource_name text) RETURNS TABLE (id text, field text, folded jsonb, actual jsonb)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
-SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C' SET row_security = off SET enable_nestloop = off AS $$
+SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C' SET row_security = off SET enable_nestloop = off SET jit = off AS $$
 DECLARE
   rel regclass := (SELECT r.relation FROM tidemark.resources r WHERE r.resource = resource_name);
   fields text;
@@ -722,6 +726,8 @@ BEGIN
   FOR operation IN SELECT g.tgname FROM pg_trigger g WHERE g.tgrelid = of.relation AND (g.tgname LIKE 'tidemark\_%' OR g.tgname = 'zz_tidemark_version') LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', of.relation, operation);
   END LOOP;
+  -- who may make a trigger may replace one
+  EXECUTE format('REVOKE TRIGGER ON %s FROM PUBLIC, tidemark_app, tidemark_importer', of.relation);
   -- or any role could put them on a table of its own and forge a journal row
   PERFORM tidemark.withdraw('FUNCTION ' || p.oid::regprocedure, coalesce(p.proacl, acldefault('f', p.proowner)))
     FROM pg_proc p WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname IN ('journal_' || of.resource, 'version_' || of.resource);
@@ -732,7 +738,7 @@ END $$;
 -- table against writes.
 CREATE FUNCTION tidemark.journal_difference(of tidemark.resources, why text, fields text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
-SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C' SET row_security = off SET enable_nestloop = off AS $$
+SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C' SET row_security = off SET enable_nestloop = off SET jit = off AS $$
 DECLARE
   values_written text;
 BEGIN
@@ -795,11 +801,17 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
           -- not the numbers of its columns and its storage, which a restored dump changes too
           OR r.shape -> 'types' <> tidemark.shape(c.oid) -> 'types')
       UNION ALL
-      SELECT format('trigger %s is %s', e.name, CASE WHEN g.oid IS NULL THEN 'missing' ELSE 'not ENABLE ALWAYS' END)
-        FROM unnest(ARRAY['tidemark_insert', 'tidemark_update', 'tidemark_delete', 'tidemark_truncate']
-          || CASE WHEN r.versioned THEN ARRAY['zz_tidemark_version'] ELSE '{}' END) e(name)
+      SELECT format('trigger %s is %s', e.name, CASE WHEN g.oid IS NULL THEN 'missing' WHEN g.tgenabled <> 'A' THEN 'not ENABLE ALWAYS'
+          ELSE 'another one' END)
+        FROM (VALUES ('tidemark_insert', 'journal_' || r.resource), ('tidemark_update', 'journal_' || r.resource),
+          ('tidemark_delete', 'journal_' || r.resource), ('tidemark_truncate', 'refuse_truncate'),
+          ('zz_tidemark_version', 'version_' || r.resource)) e(name, function)
         LEFT JOIN pg_trigger g ON g.tgrelid = c.oid AND g.tgname = e.name
-        WHERE c.oid IS NOT NULL AND (g.oid IS NULL OR g.tgenabled <> 'A')
+        LEFT JOIN pg_proc f ON f.oid = g.tgfoid AND f.pronamespace = 'tidemark'::regnamespace AND f.proname = e.function
+        WHERE c.oid IS NOT NULL AND (r.versioned OR e.name <> 'zz_tidemark_version') AND (g.tgenabled = 'A' AND f.oid IS NOT NULL) IS NOT TRUE
+      UNION ALL
+      SELECT 'tidemark_app has the right TRIGGER on it and could replace its triggers'
+        WHERE c.oid IS NOT NULL AND has_table_privilege('tidemark_app', c.oid, 'TRIGGER')
       UNION ALL
       SELECT format('tidemark_app may write to %s', t)
         FROM unnest(ARRAY[r.journal, r.history]) t

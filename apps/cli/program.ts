@@ -36,8 +36,7 @@ function report(thrown: unknown): number {
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
   const error = translate(thrown);
   if (error instanceof KernelError) {
-    const cause = error.code === 'unavailable' && error.cause instanceof Error ? ` (${error.cause.message})` : '';
-    say(`tidemark: ${error.message}${cause}`);
+    say(`tidemark: ${error.message}`);
     return exitCodes[error.code];
   }
   say(`tidemark: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);

@@ -3,7 +3,7 @@ import type { JournalEntry, JournalPage, Position } from '#libs/journal';
 import { Alarm, backoff } from './alarm.ts';
 import { after, PageReader, wholeTid } from './page.ts';
 
-const MAX_ENTRIES = 2_000;
+const MAX_ENTRIES = 4_000;
 const MAX_BYTES = 16 * 1024 * 1024;
 
 export interface FeedOptions {
@@ -53,7 +53,7 @@ export class Feed {
     this.#alarm.ring();
     if (!this.#buffering || position.tid <= this.#known) return;
     const fresh = page.entries.filter((entry) => entry.tid > this.#known && this.#wants(entry));
-    const { entries, bytes } = this.#pending ?? { entries: [], bytes: 0 };
+    const { entries, bytes } = this.#pending ?? { entries: [] as JournalEntry[], bytes: 0 };
     const full = entries.length + fresh.length > MAX_ENTRIES || bytes + page.bytes > MAX_BYTES;
     if (full && entries.length > 0 && fresh.length > 0) {
       this.#stopBuffering();

@@ -1,7 +1,7 @@
 import type { Queryable } from '#libs/database';
 import { type JournalEntry, type JournalPage, type Position, readPage } from '#libs/journal';
 
-const MAX_ENTRIES = 1_000;
+const MAX_ENTRIES = 2_000;
 const MAX_BYTES = 8 * 1024 * 1024;
 
 /**

@@ -52,6 +52,8 @@ export async function readEntries(db: Queryable, options: ReadOptions): Promise<
   return (await readPage(db, options)).entries;
 }
 
+// FULL JOIN, because it cannot be planned as a nested loop: the plan is cached from reads of a few entries, and would then take
+// a second for 2,000. Every row of h has its e.
 const read = (where: string) => `
   WITH e AS MATERIALIZED (
     SELECT * FROM tidemark.journal
@@ -66,12 +68,12 @@ const read = (where: string) => `
         AND (tid < (SELECT l.tid FROM l) OR (resource, id) <= (SELECT l.resource, l.id FROM l))
       GROUP BY resource, tid, id
   ), p AS (
-    SELECT e.*, h.values, octet_length(h.values) AS size, count(*) OVER () AS found,
+    SELECT e.*, h.values, octet_length(h.values) AS size, (SELECT count(*) FROM e) AS found,
         coalesce(sum(octet_length(h.values)) OVER (ORDER BY e.tid, e.resource, e.id), 0) AS bytes
-      FROM e LEFT JOIN h ON h.resource = e.resource AND h.tid = e.tid AND h.id = e.id
+      FROM e FULL JOIN h ON h.resource = e.resource AND h.tid = e.tid AND h.id = e.id
   )
   SELECT ${ENTRY_COLUMNS}, e.values, e.found::text AS found, e.bytes::text AS bytes
-    FROM p e WHERE e.bytes - coalesce(e.size, 0) < $6
+    FROM p e WHERE e.bytes - coalesce(e.size, 0) < $6 AND e.tid IS NOT NULL
     ORDER BY e.tid, e.resource, e.id`;
 const READ_ALL = read('');
 const READ_ONE = read('AND resource = $7');

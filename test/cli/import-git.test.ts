@@ -12,7 +12,7 @@ import { Random } from './random.ts';
 
 const long = process.env['TIDEMARK_TEST_LONG'] === '1';
 const SEED = long ? Date.now() % 1_000_000 : 7;
-const COMMITS = long ? 1500 : 160;
+const COMMITS = long ? 500 : 160;
 
 let database: TestDatabase;
 let owner: Database;

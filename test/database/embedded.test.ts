@@ -10,6 +10,7 @@ import {
   EmbeddedProcess,
   type Joined,
   lives,
+  parentOf,
   postmaster,
   processesOn,
   supervisors,

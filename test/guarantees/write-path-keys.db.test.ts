@@ -74,7 +74,6 @@ describe('a key that changes is a DELETE and a CREATE', () => {
       ['text COLLATE nocase', 'Foo', 'FOO'],
       ['float8', '0', '-0'],
     ] as const) {
-      await owner.sql(`DROP TABLE IF EXISTS same; DELETE FROM tidemark.resources WHERE resource LIKE 'same%'`);
       const resource = `same_${type.split(' ')[0]}`;
       await owner.sql(
         `CREATE TABLE ${resource} (k ${type} PRIMARY KEY, n integer); SELECT tidemark.journal_table('${resource}')`,

@@ -1,7 +1,7 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Database } from '../database.ts';
 import { KernelError, translate } from '../errors.ts';
@@ -55,9 +55,14 @@ export async function stopEmbedded(
   if (!socket) return 'not running';
   socket.ref();
   socket.write(options.force ? 'stop force\n' : 'stop\n');
-  for await (const line of createInterface({ input: socket })) {
-    const [word, ...pids] = line.split(' ');
-    if (word !== 'used') continue;
+  let answer = '';
+  socket.setEncoding('utf8').on('data', (text: string) => {
+    answer += text;
+  });
+  await once(socket, 'close');
+  const [, used] = /^used (.*)$/m.exec(answer) ?? [];
+  if (used !== undefined) {
+    const pids = used.split(' ');
     const users = `${pids.length === 1 ? 'process' : 'processes'} ${pids.join(', ')}`;
     throw new KernelError('conflict', `the database is in use by ${users}: stop that first, or use --force`);
   }

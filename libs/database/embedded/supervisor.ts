@@ -2,7 +2,6 @@ import { once } from 'node:events';
 import { readdirSync, rmSync, writeSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { findBinaries } from './binaries.ts';
 import { accountOf } from './place.ts';
@@ -86,7 +85,9 @@ class Supervisor {
       this.#users.delete(user);
       this.#awaitUsers();
     });
-    createInterface({ input: user }).on('line', (line) => this.#obey(user, line));
+    user.setEncoding('utf8').on('data', (text: string) => {
+      for (const line of text.split('\n')) this.#obey(user, line);
+    });
     await this.#postgres.then(() => user.write('ready\n')).catch(() => user.destroy());
   }
 
