@@ -2,7 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { joinEmbedded, migrate, migrationsFolder } from '../../dist/libs/database/index.js';
+import { migrate, migrationsFolder } from '../../dist/libs/database/index.js';
+import { joinEmbedded } from '../../dist/libs/embedded/index.js';
 
 /** A PostgreSQL server for one scenario: the embedded one in a fresh folder, or a given one. */
 export interface Server {

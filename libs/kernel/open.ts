@@ -1,5 +1,6 @@
 import { ensureAdminToken } from '#libs/access';
-import { Database, joinEmbedded, translate } from '#libs/database';
+import { Database, translate } from '#libs/database';
+import { joinEmbedded } from '#libs/embedded';
 import type { Log } from '#libs/dispatch';
 import type { Resource } from '#libs/journal';
 import type { Config } from './config.ts';

@@ -3,9 +3,9 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Database, migrate, migrationsFolder } from '#libs/database';
-import { findBinaries } from '../../libs/database/embedded/binaries.ts';
-import { accountOf, makePlace } from '../../libs/database/embedded/place.ts';
-import { type Cluster, createCluster, type Postgres, startPostgres } from '../../libs/database/embedded/postgres.ts';
+import { findBinaries } from '../../libs/embedded/binaries.ts';
+import { accountOf, makePlace } from '../../libs/embedded/place.ts';
+import { type Cluster, createCluster, type Postgres, startPostgres } from '../../libs/embedded/postgres.ts';
 
 /** A PostgreSQL of a test's own, to stop and to kill. */
 export interface OwnServer {

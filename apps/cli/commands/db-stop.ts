@@ -1,4 +1,5 @@
-import { KernelError, stopEmbedded } from '#libs/database';
+import { KernelError } from '#libs/database';
+import { stopEmbedded } from '#libs/embedded';
 import { configOf, type ReaderOptions } from '../open.ts';
 import { print, printJson } from '../output.ts';
 import type { Context } from '../program.ts';

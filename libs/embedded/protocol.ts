@@ -1,5 +1,8 @@
 import { join } from 'node:path';
 
+/** Why no database can run here, in a sentence. The supervisor knows no more of the other libraries than it needs: it stays small. */
+export class EmbeddedError extends Error {}
+
 /** What the supervisor says of its start, as one line of JSON on descriptor 3. */
 export interface Outcome {
   readonly ready?: true;

@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
-import { KernelError } from '../errors.ts';
 import type { Account } from './place.ts';
+import { EmbeddedError } from './protocol.ts';
 
 /** PostgreSQL's programs, as npm has installed them for this platform. */
 export interface Binaries {
@@ -15,7 +15,7 @@ export interface Binaries {
 
 /**
  * Finds PostgreSQL's programs. They are copied into `place` where the account cannot reach them (the checkout lies in another's home), or where
- * the libraries' symlinks are missing and cannot be made. KernelError `configuration` when there is no package for this platform.
+ * the libraries' symlinks are missing and cannot be made. EmbeddedError when there is no package for this platform.
  */
 export function findBinaries(account: Account, place: string): Binaries {
   const { folder, version } = packaged();
@@ -41,7 +41,7 @@ function packaged(): { folder: string; version: string } {
     return { folder: join(root, 'native'), version };
   } catch (cause) {
     const problem = `the embedded PostgreSQL is not installed, or has no package for this platform (${name})`;
-    throw new KernelError('configuration', `${problem}: set DATABASE_URL`, { cause });
+    throw new EmbeddedError(`${problem}: set DATABASE_URL`, { cause });
   }
 }
 

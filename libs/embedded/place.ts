@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { KernelError } from '../errors.ts';
+import { EmbeddedError } from './protocol.ts';
 
 /** The account that PostgreSQL runs under: empty for an ordinary user's own. */
 export interface Account {
@@ -17,7 +17,7 @@ const LONGEST_PLACE = 107 - 15;
 /**
  * The folder that holds the cluster and its sockets: `postgres` in the data folder. Where that cannot serve (the account that PostgreSQL needs
  * under root cannot enter it, or a socket's path would be too long) it is another one, which the file `location` names. Both are made if missing.
- * Nobody else may enter: whoever can, is the database's superuser. KernelError `configuration` when the data folder cannot be used.
+ * Nobody else may enter: whoever can, is the database's superuser. EmbeddedError when the data folder cannot be used.
  */
 export function makePlace(dataDir: string): string {
   const folder = resolve(dataDir);
@@ -26,13 +26,13 @@ export function makePlace(dataDir: string): string {
     fs.accessSync(folder, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK);
     return findPlace(folder) ?? choosePlace(folder);
   } catch (cause) {
-    if (cause instanceof KernelError) throw cause;
+    if (cause instanceof EmbeddedError) throw cause;
     const problem = `the data folder ${folder} cannot be used: ${(cause as Error).message}`;
-    throw new KernelError('configuration', problem, { cause });
+    throw new EmbeddedError(problem, { cause });
   }
 }
 
-/** The place of a data folder that has been used before. KernelError `configuration` when it has been taken away. */
+/** The place of a data folder that has been used before. EmbeddedError when it has been taken away. */
 export function findPlace(dataDir: string): string | undefined {
   const folder = resolve(dataDir);
   const own = join(folder, 'postgres');
@@ -40,9 +40,7 @@ export function findPlace(dataDir: string): string | undefined {
   if (!fs.existsSync(location)) return fs.existsSync(own) ? own : undefined;
   const elsewhere = fs.readFileSync(location, 'utf8').trim();
   if (fs.existsSync(elsewhere)) return elsewhere;
-  throw new KernelError(
-    'configuration',
-    `the database lies in ${elsewhere}, as ${location} says, but that is not there`,
+  throw new EmbeddedError(`the database lies in ${elsewhere}, as ${location} says, but that is not there`,
   );
 }
 
@@ -71,7 +69,7 @@ function choosePlace(folder: string): string {
   const elsewhere = join(state, name);
   if (!fits(elsewhere)) {
     const problem = `the path of the data folder ${folder} is too long for a socket, and so is ${elsewhere}`;
-    throw new KernelError('configuration', `${problem}: set TIDEMARK_DATA_DIR to a shorter one`);
+    throw new EmbeddedError(`${problem}: set TIDEMARK_DATA_DIR to a shorter one`);
   }
   makeFolder(elsewhere, account);
   const location = join(folder, 'location');
@@ -92,7 +90,7 @@ function unprivilegedAccount(): Account {
   const [, , uid, gid] = line?.split(':') ?? [];
   if (line !== undefined) return { uid: Number(uid), gid: Number(gid) };
   const problem = 'PostgreSQL does not run as root, and there is no account "postgres" or "nobody" to run it under';
-  throw new KernelError('configuration', problem);
+  throw new EmbeddedError(problem);
 }
 
 function canEnter(account: Account, folder: string): boolean {

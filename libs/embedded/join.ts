@@ -3,10 +3,9 @@ import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Database } from '../database.ts';
-import { KernelError, translate } from '../errors.ts';
+import { Database, KernelError, translate } from '#libs/database';
 import { findPlace, makePlace } from './place.ts';
-import { socketPath } from './protocol.ts';
+import { EmbeddedError, socketPath } from './protocol.ts';
 import { startSupervisor } from './start.ts';
 
 /** An embedded database that this process uses. It stays up while any process does, and stops by itself afterwards. */
@@ -29,7 +28,7 @@ const START_TIMEOUT = 60_000;
 
 /** Starts the embedded PostgreSQL of a data folder, or joins the one that runs. KernelError `configuration` when the folder cannot serve. */
 export async function joinEmbedded(dataDir: string): Promise<EmbeddedDatabase> {
-  const place = makePlace(dataDir);
+  const place = reported(() => makePlace(dataDir));
   const membership = await Membership.begin(place);
   try {
     const created = await ensureDatabase(place);
@@ -50,7 +49,7 @@ export async function stopEmbedded(
   dataDir: string,
   options: { force?: boolean } = {},
 ): Promise<'stopped' | 'not running'> {
-  const place = findPlace(dataDir);
+  const place = reported(() => findPlace(dataDir));
   const socket = place === undefined ? undefined : await dial(place);
   if (!socket) return 'not running';
   socket.ref();
@@ -67,6 +66,15 @@ export async function stopEmbedded(
     throw new KernelError('conflict', `the database is in use by ${users}: stop that first, or use --force`);
   }
   return 'stopped';
+}
+
+/** An EmbeddedError is a matter of the set-up for whoever calls. */
+function reported<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw error instanceof EmbeddedError ? new KernelError('configuration', error.message, { cause: error }) : error;
+  }
 }
 
 /** This process as a user of a supervisor, and of its successors. */

@@ -2,7 +2,8 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { type EmbeddedDatabase, joinEmbedded, KernelError, stopEmbedded } from '#libs/database';
+import { KernelError } from '#libs/database';
+import { type EmbeddedDatabase, joinEmbedded, stopEmbedded } from '#libs/embedded';
 import { waitUntil } from '../support/wait-until.ts';
 import {
   answers,

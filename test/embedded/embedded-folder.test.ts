@@ -3,7 +3,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync,
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { joinEmbedded, stopEmbedded } from '#libs/database';
+import { joinEmbedded, stopEmbedded } from '#libs/embedded';
 import { repositoryRoot } from '../support/repository-root.ts';
 import { answers, EmbeddedProcess, processesOn } from './embedded-process.ts';
 

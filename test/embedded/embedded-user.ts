@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { joinEmbedded } from '#libs/database';
+import { joinEmbedded } from '#libs/embedded';
 
 /** A process that uses the embedded database of the folder it is given, until its input ends. Says in one line of JSON how joining went. */
 const say = (words: object) => process.stdout.write(`${JSON.stringify(words)}\n`);

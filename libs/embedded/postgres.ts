@@ -3,9 +3,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { KernelError } from '../errors.ts';
 import type { Binaries } from './binaries.ts';
 import type { Account } from './place.ts';
+import { EmbeddedError } from './protocol.ts';
 
 /** Where a cluster is, and what runs it. */
 export interface Cluster {
@@ -62,7 +62,7 @@ function checkMajor(data: string, major: string): void {
   const found = existsSync(version) ? readFileSync(version, 'utf8').trim() : 'an unknown version';
   if (found === major) return;
   const problem = `${data} was made by PostgreSQL ${found} and this program brings ${major}`;
-  throw new KernelError('configuration', `${problem}: carry it over with pg_dump of ${found}, or set DATABASE_URL`);
+  throw new EmbeddedError(`${problem}: carry it over with pg_dump of ${found}, or set DATABASE_URL`);
 }
 
 function initdb(cluster: Cluster, data: string, sync: boolean): void {
@@ -75,7 +75,7 @@ function initdb(cluster: Cluster, data: string, sync: boolean): void {
   const { status, error, stdout, stderr } = spawnSync(join(cluster.binaries.folder, 'bin/initdb'), args, run);
   if (status === 0) return;
   const why = error?.message ?? reason(stdout + stderr);
-  throw new KernelError('configuration', `the database could not be made in ${cluster.place}: ${why}`);
+  throw new EmbeddedError(`the database could not be made in ${cluster.place}: ${why}`);
 }
 
 async function launch(cluster: Cluster): Promise<Postgres> {
@@ -123,7 +123,7 @@ function ready(child: ChildProcess, { place, log: write }: Cluster): Promise<voi
     child.once('error', fail);
     child.once('close', () => {
       if (/lock file "postmaster.pid" already exists/.test(log ?? '')) fail(new ClusterTaken(reason(log ?? '')));
-      else fail(new KernelError('configuration', `PostgreSQL does not start in ${place}: ${reason(log ?? '')}`));
+      else fail(new EmbeddedError(`PostgreSQL does not start in ${place}: ${reason(log ?? '')}`));
     });
   });
 }

@@ -1,0 +1,1 @@
+export { type EmbeddedDatabase, joinEmbedded, stopEmbedded } from './join.ts';
