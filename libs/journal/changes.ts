@@ -62,10 +62,21 @@ export function changeSql(change: PendingChange, offset: number): Fragment {
       : 'DEFAULT VALUES';
     return { sql: `INSERT INTO ${table} ${given} RETURNING ${returned(resource)}`, parameters };
   }
-  const set = change.kind === 'save' ? setClause(change, param) : '';
-  const where = whereKey(change, param);
-  const verb = change.kind === 'save' ? `UPDATE ${table} SET ${set}` : `DELETE FROM ${table}`;
-  return { sql: `${verb} WHERE ${where} RETURNING ${returned(resource)}`, parameters };
+  const verb = change.kind === 'save' ? `UPDATE ${table} SET ${setClause(change, param)}` : `DELETE FROM ${table}`;
+  return { sql: `${verb} WHERE ${whereKey(change, param)} RETURNING ${returned(resource)}`, parameters };
+}
+
+/** A save or delete that stands alone: no CTE is needed, as the actor is set by the join without which the row is not met. Its own is $1. */
+export function loneChangeSql(change: PendingSave | PendingDelete): Fragment {
+  const parameters: unknown[] = [];
+  const param = (value: unknown) => `$${1 + parameters.push(value)}`;
+  const table = quoteTable(change.resource.table);
+  const actor = `(SELECT set_config('tidemark.actor', $1, true) AS "tidemark actor") "tidemark actor"`;
+  const verb =
+    change.kind === 'save'
+      ? `UPDATE ${table} SET ${setClause(change, param)} FROM ${actor}`
+      : `DELETE FROM ${table} USING ${actor}`;
+  return { sql: `${verb} WHERE ${whereKey(change, param)} AND "tidemark actor" IS NOT NULL`, parameters };
 }
 
 function setClause(change: PendingSave, param: (value: unknown) => string): string {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { changeSql, type Fragment, lockSql, type PendingChange, touchedRow } from './changes.ts';
+import { changeSql, type Fragment, lockSql, loneChangeSql, type PendingChange, touchedRow } from './changes.ts';
 import { parseExact } from './exact-json.ts';
 import type { Row } from './resource.ts';
 import { rowsToLock } from './unit-of-work.ts';
@@ -9,6 +9,8 @@ export interface Statement {
   readonly parameters: readonly unknown[];
   /** To prepare it under, for the shapes that come again and again. */
   readonly name?: string;
+  /** The row that it must meet, where the statement itself does not see to that. */
+  readonly meets?: string;
 }
 
 /**
@@ -19,9 +21,15 @@ export interface Statement {
  *
  * The main SELECT sets the actor, because a CTE that nobody reads may never be evaluated; the triggers run when the whole
  * statement ends. Its columns are evaluated from left to right, and pull the changes in program order: locks first, a name is freed before
- * it is taken. A save or delete that does not meet its row raises TM001, which undoes the whole statement.
+ * it is taken. A save or delete that does not meet its row raises TM001, which undoes the whole statement. A save or delete that stands
+ * alone needs none of that.
  */
 export function flushStatement(changes: readonly PendingChange[], actor: string, withLocks: boolean): Statement {
+  const [lone] = changes;
+  if (changes.length === 1 && (lone?.kind === 'save' || lone?.kind === 'delete')) {
+    const { sql, parameters } = loneChangeSql(lone);
+    return { text: sql, parameters: [actor, ...parameters], meets: touchedRow(lone) as string, ...named(sql) };
+  }
   const parameters: unknown[] = [actor];
   const ctes: string[] = [];
   const columns = [`set_config('tidemark.actor', $1, true) AS actor`];
@@ -43,8 +51,7 @@ export function flushStatement(changes: readonly PendingChange[], actor: string,
   }
   const text = `WITH ${ctes.join(', ')} SELECT ${columns.join(', ')}`;
   const recurs = changes.length <= 4 && changes.every((change) => change.kind !== 'stage');
-  const name = recurs ? statementName(text) : undefined;
-  return name === undefined ? { text, parameters } : { text, parameters, name };
+  return { text, parameters, ...(recurs ? named(text) : {}) };
 }
 
 /** Locks all rows of several statements before the first of them draws a tid; undefined when there are not several rows. */
@@ -73,11 +80,11 @@ export function settle(changes: readonly PendingChange[], answer: Record<string,
 const names = new Map<string, string>();
 
 /** PostgreSQL keeps a prepared statement for as long as its connection lives, so only so many shapes get a name. */
-function statementName(text: string): string | undefined {
+function named(text: string): { name?: string } {
   let name = names.get(text);
   if (name === undefined && names.size < 500) {
     name = `tm_${createHash('sha256').update(text).digest('hex').slice(0, 24)}`;
     names.set(text, name);
   }
-  return name;
+  return name === undefined ? {} : { name };
 }

@@ -1,6 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { Kysely, OperationNodeSource } from 'kysely';
-import { type Connection, type ConnectionSource, type DatabaseError, KernelError, kyselyOver, translate } from '#libs/database';
+import {
+  type Answer,
+  type Connection,
+  type ConnectionSource,
+  type DatabaseError,
+  KernelError,
+  kyselyOver,
+  translate,
+} from '#libs/database';
 import { type Actor, actorSetting } from './actor.ts';
 import { type PendingChange, stagedNode, touchedRow } from './changes.ts';
 import { flushStatement, lockStatement, type Statement, settle } from './flush-statement.ts';
@@ -168,8 +176,8 @@ export class ModelTransaction<DB = unknown> {
     try {
       for (let attempt = 1; ; attempt++) {
         try {
-          const answer = await connection.query<Row>(statement.text, statement.parameters, statement.name);
-          settle(changes, answer.rows[0] as Row);
+          const answer = await execute(connection, statement);
+          settle(changes, answer.rows[0] ?? {});
           return drawnByNotices(answer.notices);
         } catch (error) {
           if (attempt === 3 || !RETRIABLE.has((error as DatabaseError).code ?? '')) throw error;
@@ -202,7 +210,7 @@ export class ModelTransaction<DB = unknown> {
     if (locks) await this.#run(connection, locks);
     for (const changes of statements) {
       const { rows } = await this.#run(connection, this.#flushOf(changes, statements.length === 1), changes);
-      settle(changes, rows[0] as Row);
+      settle(changes, rows[0] ?? {});
     }
   }
 
@@ -211,9 +219,9 @@ export class ModelTransaction<DB = unknown> {
     connection: Connection,
     statement: Statement,
     changes: readonly PendingChange[] = [],
-  ): Promise<{ rows: unknown[] }> {
+  ): Promise<{ rows: Row[] }> {
     try {
-      return await connection.query(statement.text, statement.parameters, statement.name);
+      return await execute(connection, statement);
     } catch (error) {
       await this.rollback();
       throw await this.#explain(error, changes);
@@ -273,6 +281,15 @@ export class ModelTransaction<DB = unknown> {
       ? new KernelError('stale', `${row} is not at version ${ifVersion} any more`)
       : new KernelError('not_found', `${row} does not exist`);
   }
+}
+
+/** Runs a statement; a lone change that meets no row fails as one within a larger statement does. */
+async function execute(connection: Connection, statement: Statement): Promise<Answer<Row>> {
+  const answer = await connection.query<Row>(statement.text, statement.parameters, statement.name);
+  if (statement.meets !== undefined && answer.rowCount === 0) {
+    throw Object.assign(new Error(statement.meets), { code: 'TM001' });
+  }
+  return answer;
 }
 
 /** Deadlock and serialization failure: the statement has left nothing behind. */
