@@ -107,7 +107,6 @@ const REFUSED: [what: string, statement: string][] = [
   ['ALTER FUNCTION', `ALTER FUNCTION tidemark.journal_item() SET session_replication_role = 'replica'`],
   ['TRUNCATE of a model table', 'TRUNCATE item'],
   ['session_replication_role', 'SET session_replication_role = replica'],
-  ['reading the signing key', 'SELECT signing_key FROM tidemark.epoch'],
   ['reading all of epoch', 'SELECT * FROM tidemark.epoch'],
   ['a new epoch', `UPDATE tidemark.epoch SET epoch = 'mine'`],
   ['taking a resource out of the list', 'DELETE FROM tidemark.resources'],

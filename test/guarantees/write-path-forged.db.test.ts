@@ -127,10 +127,11 @@ describe('tidemark.drawn, put there by hand', () => {
   const flush = { author: 'ann', flush: 'f', transaction: 't' };
 
   it.each([
-    ['unsigned JSON', '{"tid": 1}'],
+    ['JSON', '{"tid": 1}'],
     ['garbage', 'garbage'],
-    ['64 characters', 'a'.repeat(64)],
-    ['a made-up signature', `${'0'.repeat(64)}(5,999999,"2020-01-01 00:00:00+00",f@now,t,1,1)`],
+    ['numbers that are too long', '9999999999999999999 1 1 1 1'],
+    ['too few parts', '5 5 1 0'],
+    ['negative tids', '-5 -5 1 0 0'],
   ])('%s is not believed', async (_, forged) => {
     await app.sql('BEGIN');
     await app.sql(`SELECT set_config('tidemark.drawn', $1, true)`, [forged]);
@@ -141,33 +142,55 @@ describe('tidemark.drawn, put there by hand', () => {
     await expectTrueJournal(owner, 'item');
   });
 
-  it('a signed value of an earlier transaction, of another session, truncated or with another tid is not believed', async () => {
+  it('a tid that another transaction drew, committed or not, or nobody yet, is not believed, though all names are right', async () => {
     const other = await at.session('app');
     await other.sql('BEGIN');
     await other.flush([update(2)], flush);
-    const foreign = await drawn(other);
+    const uncommitted = Number((await drawn(other)).split(' ')[0]);
     await app.sql('BEGIN');
     await app.flush([update(1)], flush);
-    const earlier = await drawn(app);
+    const committed = Number((await drawn(app)).split(' ')[0]);
     await app.sql('COMMIT');
-    const [tid] = (await written(owner, 'item', before)).map((entry) => entry.tid);
-    const changed = earlier.replace(`,${tid},`, `,${Number(tid) + 1},`);
-    expect(changed).not.toBe(earlier);
-    for (const forged of [foreign, earlier, earlier.slice(0, -3), changed]) {
+    await app.sql(`SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'`);
+    for (const forged of [uncommitted, committed, committed + 100]) {
       const last = await head(owner);
-      await app.sql('BEGIN');
-      await app.sql(`SELECT set_config('tidemark.drawn', $1, true)`, [forged]);
-      await app.flush([update(3)], flush);
-      await app.sql('COMMIT');
+      await app.sql(
+        `WITH c AS (UPDATE item SET n = n + 1 WHERE id = 3 RETURNING 1)
+           SELECT set_config('tidemark.actor', $1, true), (SELECT count(*) FROM c),
+             set_config('tidemark.drawn', concat_ws(' ', $2::text, $2::text, 1,
+               hashtextextended(concat('f@', statement_timestamp()), 0), hashtextextended('t', 0)), true)`,
+        [JSON.stringify(flush), forged],
+      );
       expect((await written(owner, 'item', last)).map((entry) => [entry.tid, entry.txn])).toEqual([
         [last + 1, last + 1],
       ]);
     }
+    await app.sql('RESET TimeZone; RESET DateStyle');
     await other.sql('COMMIT');
     await expectTrueJournal(owner, 'item');
   });
 
-  it('a signed value of this statement is not believed once its subtransaction, and with it its floor, was rolled back', async () => {
+  it('a tid that this transaction drew in an earlier statement is not believed', async () => {
+    await app.sql(`SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'`);
+    await app.sql('BEGIN');
+    await app.flush([update(1)], flush);
+    const [tid] = (await drawn(app)).split(' ');
+    await app.sql(
+      `WITH c AS (UPDATE item SET n = n + 1 WHERE id = 3 RETURNING 1)
+         SELECT set_config('tidemark.actor', $1, true), (SELECT count(*) FROM c),
+           set_config('tidemark.drawn', concat_ws(' ', $2::text, $2::text, 1,
+             hashtextextended(concat('f@', statement_timestamp()), 0), hashtextextended('t', 0)), true)`,
+      [JSON.stringify(flush), tid],
+    );
+    await app.sql('COMMIT');
+    await app.sql('RESET TimeZone; RESET DateStyle');
+    expect((await written(owner, 'item', before)).map((entry) => [entry.tid, entry.txn])).toEqual([
+      [before + 1, before + 1],
+      [before + 2, before + 1],
+    ]);
+  });
+
+  it('a value of this statement is not believed once its subtransaction, and with it its floor, was rolled back', async () => {
     await owner.sql(`CREATE TABLE other (id integer PRIMARY KEY); SELECT tidemark.journal_table('other');
       GRANT INSERT ON other TO tidemark_app`);
     await app.sql(`DO $$ DECLARE drawn text; BEGIN

@@ -16,9 +16,9 @@ beforeAll(async () => {
     CREATE TABLE churn (id integer PRIMARY KEY, n integer NOT NULL DEFAULT 0);
     SELECT tidemark.journal_table(t, row_version => true) FROM unnest('{par,hot,other,churn}'::regclass[]) t;
     GRANT SELECT, INSERT, UPDATE, DELETE ON par, hot, other, churn TO tidemark_app;
-    INSERT INTO par (id) SELECT generate_series(1, 10);
-    INSERT INTO hot SELECT g, 1 + g % 10 FROM generate_series(1, 20) g;
-    INSERT INTO other (id) SELECT generate_series(1, 20)`);
+    INSERT INTO par (id) SELECT generate_series(1, 4);
+    INSERT INTO hot SELECT g, 1 + g % 4 FROM generate_series(1, 6) g;
+    INSERT INTO other (id) SELECT generate_series(1, 6)`);
 });
 afterAll(() => at.close());
 
@@ -27,18 +27,18 @@ const pick = <T>(list: readonly T[]): T => list[Math.floor(Math.random() * list.
 
 /** Everything that takes and leaves row locks in an order of its own. */
 const STEPS: ((session: Session) => Promise<unknown>)[] = [
-  (s) => s.flush([`UPDATE hot SET n = n + 1 WHERE id = ${some(20)}`]),
+  (s) => s.flush([`UPDATE hot SET n = n + 1 WHERE id = ${some(6)}`]),
   (s) =>
-    s.flush([`UPDATE hot SET n = n + 1 WHERE id = ${some(20)}`, `UPDATE other SET n = n + 1 WHERE id = ${some(20)}`]),
+    s.flush([`UPDATE hot SET n = n + 1 WHERE id = ${some(6)}`, `UPDATE other SET n = n + 1 WHERE id = ${some(6)}`]),
   (s) =>
     s.sql(
-      `BEGIN; UPDATE hot SET n = n + 1 WHERE id = ${some(20)}; UPDATE other SET n = n + 1 WHERE id = ${some(20)}; COMMIT`,
+      `BEGIN; UPDATE hot SET n = n + 1 WHERE id = ${some(6)}; UPDATE other SET n = n + 1 WHERE id = ${some(6)}; COMMIT`,
     ),
   (s) =>
-    s.sql(`BEGIN; UPDATE other SET n = n + 1 WHERE id = ${some(20)}; SAVEPOINT a;
-    UPDATE hot SET n = n + 1 WHERE id = ${some(20)}; ROLLBACK TO a; UPDATE hot SET n = n + 1 WHERE id = ${some(20)}; COMMIT`),
-  (s) => s.sql(`BEGIN; UPDATE hot SET n = n + 1 WHERE id = ${some(20)}; ROLLBACK`),
-  (s) => s.sql(`UPDATE hot SET n = n + 1 WHERE id % 5 = ${some(5) - 1}`),
+    s.sql(`BEGIN; UPDATE other SET n = n + 1 WHERE id = ${some(6)}; SAVEPOINT a;
+    UPDATE hot SET n = n + 1 WHERE id = ${some(6)}; ROLLBACK TO a; UPDATE hot SET n = n + 1 WHERE id = ${some(6)}; COMMIT`),
+  (s) => s.sql(`BEGIN; UPDATE hot SET n = n + 1 WHERE id = ${some(6)}; ROLLBACK`),
+  (s) => s.sql(`UPDATE hot SET n = n + 1 WHERE id % 3 = ${some(3) - 1}`),
   (s) => s.sql(`INSERT INTO churn (id) VALUES (${some(5)}) ON CONFLICT (id) DO UPDATE SET n = churn.n + 1`),
   (s) =>
     s.sql(
@@ -47,13 +47,13 @@ const STEPS: ((session: Session) => Promise<unknown>)[] = [
   (s) =>
     s.sql(`MERGE INTO churn t USING (SELECT ${some(5)} AS id, ${some(3)} AS act) s ON t.id = s.id
     WHEN MATCHED AND act = 1 THEN DELETE WHEN MATCHED THEN UPDATE SET n = t.n + 1 WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id)`),
-  (s) => s.flush([`UPDATE other SET n = n + 1 WHERE id = ${some(20)}`, `DELETE FROM par WHERE id = ${some(10)}`]),
-  (s) => s.sql(`INSERT INTO par (id) VALUES (${some(10)}) ON CONFLICT DO NOTHING`),
-  (s) => s.flush([`UPDATE hot SET p = (SELECT min(id) FROM par), n = n + 1 WHERE id = ${some(20)}`]),
+  (s) => s.flush([`UPDATE other SET n = n + 1 WHERE id = ${some(6)}`, `DELETE FROM par WHERE id = ${some(4)}`]),
+  (s) => s.sql(`INSERT INTO par (id) VALUES (${some(4)}) ON CONFLICT DO NOTHING`),
+  (s) => s.flush([`UPDATE hot SET p = (SELECT min(id) FROM par), n = n + 1 WHERE id = ${some(6)}`]),
   (s) =>
     s.sql(`BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM churn; SELECT pg_sleep(0.002);
       INSERT INTO churn (id) VALUES (${some(5)}); UPDATE churn SET n = n + 1 WHERE id = ${some(5)}; COMMIT`),
-  (s) => s.sql(`UPDATE par SET id = ${some(10)} WHERE id = ${some(10)}`),
+  (s) => s.sql(`UPDATE par SET id = ${some(4)} WHERE id = ${some(4)}`),
 ];
 
 const EXPECTED_FAILURES = ['40P01', '40001', '23505', '23503'];
