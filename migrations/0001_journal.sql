@@ -242,7 +242,7 @@ BEGIN
   END IF;
   IF txn IS NULL THEN txn := tid; END IF;
   told := set_config('tidemark.drawn', concat_ws(' ', tid, txn, changed + coalesce(drawn[3]::bigint, 0), statement, transaction), true);
-  told := CASE WHEN flush IS NOT NULL THEN concat('tidemark ', tid, ' ', changed) END;
+  told := CASE WHEN flush IS NOT NULL THEN concat('tidemark ', tid, ' ', changed, ' ', flush) END;
 END $$;
 
 -- The highest tid that this transaction has drawn so far and the number of its journaled changes; both null

@@ -19,6 +19,23 @@ export interface ConnectionSource extends Queryable {
   connect(): Promise<Connection>;
 }
 
+/** A statement of a pipeline. What the server says of it bears its flush's name. */
+export interface PipelinedStatement {
+  readonly text: string;
+  readonly parameters: readonly unknown[];
+  readonly name?: string;
+  readonly flush: string;
+}
+
+/** Where several statements are sent at once, as one transaction. */
+export interface PipelineSource {
+  /**
+   * Runs the statements in one transaction (one alone in autocommit), all sent before the first answer. 'undone' when one of several failed,
+   * or the commit: nothing of them is left. Rejects with the error of one alone, or when the connection breaks: what was done then is unknown.
+   */
+  pipeline(statements: readonly PipelinedStatement[]): Promise<Answer<Record<string, unknown>>[] | 'undone'>;
+}
+
 /** One connection of the pool, held until released. Statements run one at a time. */
 export class Connection implements Queryable {
   readonly client: pg.PoolClient;

@@ -1,6 +1,13 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
-import { type Answer, Connection, type ConnectionSource } from './connection.ts';
+import {
+  type Answer,
+  Connection,
+  type ConnectionSource,
+  type PipelinedStatement,
+  type PipelineSource,
+} from './connection.ts';
+import { isUnreachable } from './errors.ts';
 
 export interface DatabaseOptions {
   readonly url: string;
@@ -21,24 +28,17 @@ export interface DatabaseOptions {
 export type ListenClient = pg.Client;
 
 /** A PostgreSQL database: a pool of connections, and Kysely over the same pool. Connects at the first statement. */
-export class Database<DB = unknown> implements ConnectionSource {
+export class Database<DB = unknown> implements ConnectionSource, PipelineSource {
   readonly options: DatabaseOptions;
   readonly pool: pg.Pool;
   readonly kysely: Kysely<DB>;
+  /** A client that pipelines refuses cursors, so these few stand apart. */
+  readonly #pipelines: pg.Pool;
 
   private constructor(options: DatabaseOptions) {
     this.options = options;
-    this.pool = new pg.Pool({
-      ...clientConfig(options),
-      max: options.poolSize ?? 10,
-      connectionTimeoutMillis: 10_000,
-      onConnect: async (client: pg.ClientBase) => {
-        // A connection that breaks while it is held fails its query; unheard, the event would end the process.
-        client.on('error', () => undefined);
-        if (options.role !== undefined) await client.query(`SET ROLE ${pg.escapeIdentifier(options.role)}`);
-      },
-    } as pg.PoolConfig);
-    this.pool.on('error', (error) => options.onError?.(error));
+    this.pool = openPool(options, { max: options.poolSize ?? 10 });
+    this.#pipelines = openPool(options, { max: 2, pipeline: true });
     this.kysely = new Kysely<DB>({ dialect: new PostgresDialect({ pool: this.pool }) });
   }
 
@@ -61,6 +61,35 @@ export class Database<DB = unknown> implements ConnectionSource {
     return { rows: rows as R[], rowCount: rowCount ?? 0, notices: [] };
   }
 
+  async pipeline(statements: readonly PipelinedStatement[]): Promise<Answer<Record<string, unknown>>[] | 'undone'> {
+    const client = await this.#pipelines.connect();
+    const said = new Map<string, { code: string; message: string }[]>(statements.map(({ flush }) => [flush, []]));
+    const listen = ({ code = '', message = '' }: { code?: string | undefined; message?: string | undefined }) => {
+      said.get(message.slice(message.lastIndexOf(' ') + 1))?.push({ code, message });
+    };
+    client.on('notice', listen);
+    const together = statements.length > 1;
+    const sent = [
+      ...(together ? [client.query('BEGIN')] : []),
+      ...statements.map(({ text, parameters, name }) =>
+        client.query({ text, values: [...parameters], ...(name === undefined ? {} : { name }) }),
+      ),
+      ...(together ? [client.query('COMMIT')] : []),
+    ];
+    const outcomes = await Promise.allSettled(sent);
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    const broken = failed !== undefined && isUnreachable(failed.reason);
+    client.off('notice', listen);
+    client.release(broken);
+    if (failed && (broken || !together)) throw failed.reason;
+    const answers = outcomes.map((outcome) => (outcome as PromiseFulfilledResult<pg.QueryResult>).value);
+    if (failed || (together && answers.at(-1)?.command !== 'COMMIT')) return 'undone';
+    return statements.map(({ flush }, n) => {
+      const { rows, rowCount } = answers[together ? n + 1 : n] as pg.QueryResult;
+      return { rows, rowCount: rowCount ?? 0, notices: said.get(flush) ?? [] };
+    });
+  }
+
   /** Opens a connection of its own; the caller listens to `error`, and ends it. */
   async listenClient(): Promise<ListenClient> {
     const client = new pg.Client({ ...clientConfig(this.options), connectionTimeoutMillis: 10_000 });
@@ -73,6 +102,7 @@ export class Database<DB = unknown> implements ConnectionSource {
     await this.kysely.destroy();
     // Kysely ends the pool only if it has used it
     if (!this.pool.ending) await this.pool.end();
+    await this.#pipelines.end();
   }
 }
 
@@ -87,6 +117,21 @@ const types = {
 function parseBigint(digits: string): number | string {
   const value = Number(digits);
   return Number.isSafeInteger(value) ? value : digits;
+}
+
+function openPool(options: DatabaseOptions, settings: { max: number; pipeline?: boolean }): pg.Pool {
+  const pool = new pg.Pool({
+    ...clientConfig(options),
+    ...settings,
+    connectionTimeoutMillis: 10_000,
+    onConnect: async (client: pg.ClientBase) => {
+      // A connection that breaks while it is held fails its query; unheard, the event would end the process.
+      client.on('error', () => undefined);
+      if (options.role !== undefined) await client.query(`SET ROLE ${pg.escapeIdentifier(options.role)}`);
+    },
+  } as pg.PoolConfig);
+  pool.on('error', (error) => options.onError?.(error));
+  return pool;
 }
 
 function clientConfig(options: DatabaseOptions): pg.ClientConfig {

@@ -40,8 +40,7 @@ export function findPlace(dataDir: string): string | undefined {
   if (!fs.existsSync(location)) return fs.existsSync(own) ? own : undefined;
   const elsewhere = fs.readFileSync(location, 'utf8').trim();
   if (fs.existsSync(elsewhere)) return elsewhere;
-  throw new EmbeddedError(`the database lies in ${elsewhere}, as ${location} says, but that is not there`,
-  );
+  throw new EmbeddedError(`the database lies in ${elsewhere}, as ${location} says, but that is not there`);
 }
 
 /** Who PostgreSQL runs as: it refuses root, so there it is whoever owns the place. */

@@ -1,4 +1,5 @@
 export { type Actor, actorSetting } from './actor.ts';
+export { Coalescer } from './coalescer.ts';
 export { decodeCursor, encodeCursor } from './cursor.ts';
 export type { Change, JournalEntry, Position } from './entry.ts';
 export { parseExact } from './exact-json.ts';

@@ -11,6 +11,7 @@ import {
 } from '#libs/database';
 import { type Actor, actorSetting } from './actor.ts';
 import { type PendingChange, stagedNode, touchedRow } from './changes.ts';
+import type { Coalescer } from './coalescer.ts';
 import { flushStatement, lockStatement, type Statement, settle } from './flush-statement.ts';
 import { type Key, keyValues, quoteName, quoteTable, type Resource, type Row } from './resource.ts';
 import { UnitOfWork } from './unit-of-work.ts';
@@ -25,6 +26,8 @@ export interface ModelTransactionOptions {
   readonly database: ConnectionSource;
   /** The process, as the journal names it. */
   readonly origin: string;
+  /** Lets lone changes of concurrent transactions share a commit. */
+  readonly coalescer?: Coalescer;
   readonly onCommit?: (committed: Committed) => void;
 }
 
@@ -171,6 +174,8 @@ export class ModelTransaction<DB = unknown> {
       this.#over = true;
       return { tid: null, changes: 0 };
     }
+    const shared = await this.#commitShared(changes);
+    if (shared) return shared;
     const statement = this.#flushOf(changes, true);
     const connection = await this.#options.database.connect();
     try {
@@ -188,6 +193,25 @@ export class ModelTransaction<DB = unknown> {
     } finally {
       this.#over = true;
       connection.release();
+    }
+  }
+
+  /** A lone save or delete in the company of others; undefined when it has to be run alone. */
+  async #commitShared(changes: readonly PendingChange[]): Promise<Committed | undefined> {
+    const [lone] = changes;
+    const { coalescer } = this.#options;
+    if (!coalescer || changes.length !== 1 || (lone?.kind !== 'save' && lone?.kind !== 'delete')) return undefined;
+    const flush = randomUUID();
+    const statement = flushStatement(changes, this.#setting({ flush }), false);
+    const key = keyValues(lone.resource, lone.key);
+    try {
+      const answer = await coalescer.run({ statement, flush, table: lone.resource.table, key });
+      if (answer === 'alone') return undefined;
+      this.#over = true;
+      return drawnByNotices(met(statement, answer).notices);
+    } catch (error) {
+      this.#over = true;
+      throw await this.#explain(error, changes);
     }
   }
 
@@ -285,7 +309,10 @@ export class ModelTransaction<DB = unknown> {
 
 /** Runs a statement; a lone change that meets no row fails as one within a larger statement does. */
 async function execute(connection: Connection, statement: Statement): Promise<Answer<Row>> {
-  const answer = await connection.query<Row>(statement.text, statement.parameters, statement.name);
+  return met(statement, await connection.query<Row>(statement.text, statement.parameters, statement.name));
+}
+
+function met(statement: Statement, answer: Answer<Row>): Answer<Row> {
   if (statement.meets !== undefined && answer.rowCount === 0) {
     throw Object.assign(new Error(statement.meets), { code: 'TM001' });
   }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Kysely, Transaction } from 'kysely';
 import { type Database, KernelError, translate } from '#libs/database';
 import { Dispatcher, type Log } from '#libs/dispatch';
-import { type Actor, actorSetting, ModelTransaction, type Resource, readEpoch } from '#libs/journal';
+import { type Actor, actorSetting, Coalescer, ModelTransaction, type Resource, readEpoch } from '#libs/journal';
 import { setActor } from './kernel.queries.ts';
 import { checkTables } from './tables.ts';
 import { version } from './version.ts';
@@ -32,6 +32,7 @@ export class Kernel<DB = unknown> {
   /** This kernel as the journal names it: a fresh UUID. */
   readonly origin: string = randomUUID();
   readonly dispatcher: Dispatcher;
+  readonly #coalescer: Coalescer;
   readonly #log: Log;
   #epoch: string | undefined;
   #state: 'new' | 'started' | 'stopped' = 'new';
@@ -39,6 +40,7 @@ export class Kernel<DB = unknown> {
   constructor({ database, resources, name = 'tidemark', log }: KernelOptions<DB>) {
     this.database = database;
     this.resources = byName(resources);
+    this.#coalescer = new Coalescer(database);
     this.#log = log;
     this.dispatcher = new Dispatcher({
       database: database as Database,
@@ -65,6 +67,7 @@ export class Kernel<DB = unknown> {
     return new ModelTransaction<DB>({
       database: this.database as Database,
       origin: this.origin,
+      coalescer: this.#coalescer,
       onCommit: () => this.wake(),
     });
   }

@@ -1,7 +1,7 @@
 import { ensureAdminToken } from '#libs/access';
 import { Database, translate } from '#libs/database';
-import { joinEmbedded } from '#libs/embedded';
 import type { Log } from '#libs/dispatch';
+import { joinEmbedded } from '#libs/embedded';
 import type { Resource } from '#libs/journal';
 import type { Config } from './config.ts';
 import { createKernel, type Kernel } from './kernel.ts';

@@ -64,7 +64,7 @@ describe('the main SELECT of a flush names the actor', () => {
     await app.sql('UPDATE item SET n = n + 1 WHERE id < 4');
     app.client.off('notice', listen);
     await app.sql('RESET client_min_messages');
-    expect(told).toEqual([`TM000 tidemark ${before + 1} 3`]);
+    expect(told).toEqual([expect.stringMatching(new RegExp(`^TM000 tidemark ${before + 1} 3 `))]);
   });
 });
 

@@ -38,6 +38,15 @@ const STEPS: ((session: Session) => Promise<unknown>)[] = [
     s.sql(`BEGIN; UPDATE other SET n = n + 1 WHERE id = ${some(6)}; SAVEPOINT a;
     UPDATE hot SET n = n + 1 WHERE id = ${some(6)}; ROLLBACK TO a; UPDATE hot SET n = n + 1 WHERE id = ${some(6)}; COMMIT`),
   (s) => s.sql(`BEGIN; UPDATE hot SET n = n + 1 WHERE id = ${some(6)}; ROLLBACK`),
+  async (s) => {
+    // a row that is held, and changed again after others have drawn their tids
+    const twice = `UPDATE hot SET n = n + 1 WHERE id = ${some(6)}`;
+    await s.sql('BEGIN');
+    await s.sql(twice);
+    await s.sql('SELECT pg_sleep(0.003)');
+    await s.sql(twice);
+    await s.sql('COMMIT');
+  },
   (s) => s.sql(`UPDATE hot SET n = n + 1 WHERE id % 3 = ${some(3) - 1}`),
   (s) => s.sql(`INSERT INTO churn (id) VALUES (${some(5)}) ON CONFLICT (id) DO UPDATE SET n = churn.n + 1`),
   (s) =>
@@ -106,6 +115,20 @@ describe('tid order is commit order, for every row', () => {
       [before],
     );
     expect([lower?.['n'], higher?.['n']]).toEqual([1001, 1002]);
+    await expectTrueJournal(owner, 'hot');
+  });
+
+  it('a cascade of a flush that waited for a row draws after what changed the row meanwhile, not with its flush', async () => {
+    const [holder, flusher] = [await at.session('app'), await at.session('app')];
+    await holder.sql('INSERT INTO par (id) VALUES (50); INSERT INTO hot VALUES (50, 50)');
+    const before = await head(owner);
+    await holder.sql('BEGIN; SELECT FROM hot WHERE id = 50 FOR UPDATE');
+    const waits = flusher.flush(['UPDATE other SET n = n + 1 WHERE id = 2', 'DELETE FROM par WHERE id = 50']);
+    await flusher.waits(owner);
+    await holder.sql('UPDATE hot SET n = 2 WHERE id = 50; COMMIT');
+    await waits;
+    const versions = `SELECT row_version::integer AS v FROM hot_journal WHERE tid > $1 ORDER BY tid`;
+    expect((await owner.sql(versions, [before])).map(({ v }) => v)).toEqual([2, 3]);
     await expectTrueJournal(owner, 'hot');
   });
 

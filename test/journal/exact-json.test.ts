@@ -2,9 +2,7 @@ import { expect, it } from '@jest/globals';
 import { parseExact } from '#libs/journal';
 
 it('numbers that JavaScript holds exactly stay numbers', () => {
-  expect(
-    parseExact('{"a": 1, "b": -2.5, "c": 9007199254740991, "d": 0.1, "e": 1.500, "f": 0.00012300}'),
-  ).toEqual({
+  expect(parseExact('{"a": 1, "b": -2.5, "c": 9007199254740991, "d": 0.1, "e": 1.500, "f": 0.00012300}')).toEqual({
     ...{ a: 1, b: -2.5, c: 9007199254740991, d: 0.1, e: 1.5, f: 0.000123 },
   });
 });

@@ -79,10 +79,7 @@ describe('the history of a row', () => {
       { tid: t2, change: 'MODIFY', fields: { text: { old: 'hello', new: 'bye' } } },
       expect.objectContaining({ tid: t1, change: 'CREATE' }),
     ]);
-    expect((await changesOf(database, 'page', '1', { limit: 2, before: t5 })).map((c) => c.tid)).toEqual([
-      t4,
-      t3,
-    ]);
+    expect((await changesOf(database, 'page', '1', { limit: 2, before: t5 })).map((c) => c.tid)).toEqual([t4, t3]);
     expect(changes[0]).toMatchObject({
       author: 'postgres',
       origin: null,
@@ -97,9 +94,7 @@ describe('the history of a row', () => {
     expect(await changesOfTid(database, tid)).toEqual([
       expect.objectContaining({ resource: 'member', id: JSON.stringify(['a "quoted" team', 7]) }),
     ]);
-    expect(await findId(database, member, JSON.stringify(['a "quoted" team', 7]))).toBe(
-      '["a \\"quoted\\" team",7]',
-    );
+    expect(await findId(database, member, JSON.stringify(['a "quoted" team', 7]))).toBe('["a \\"quoted\\" team",7]');
   });
 
   it('of an unknown tid is not found', async () => {
@@ -109,9 +104,7 @@ describe('the history of a row', () => {
 
 describe('reading in journal order', () => {
   it('resumes in the middle of a tid', async () => {
-    const tid = await change(
-      `INSERT INTO page (id, name) SELECT n, 'bulk ' || n FROM generate_series(100, 349) n`,
-    );
+    const tid = await change(`INSERT INTO page (id, name) SELECT n, 'bulk ' || n FROM generate_series(100, 349) n`);
     const whole = await readEntries(database, { after: { tid: tid - 1 }, upto: tid, limit: 1000 });
     const read: string[] = [];
     let after: { tid: number; resource?: string; id?: string } = { tid: tid - 1 };
@@ -140,8 +133,7 @@ describe('time travel', () => {
     expect((await rowAsOf(database, 'page', '2', t2))?.entry).toMatchObject({ tid: t2, change: 'MODIFY' });
     expect(await rowAsOf(database, 'page', '2', t3)).toBeUndefined();
     expect(await rowAsOf(database, 'page', '2', t1 - 1)).toBeUndefined();
-    const ids = async (tid: number) =>
-      (await rowsAsOf(database, 'page', tid, { limit: 500 })).map((row) => row.id);
+    const ids = async (tid: number) => (await rowsAsOf(database, 'page', tid, { limit: 500 })).map((row) => row.id);
     expect(await ids(t2)).toContain('2');
     expect(await ids(t3)).not.toContain('2');
     const paged = await rowsAsOf(database, 'page', t2, { limit: 5, after: '1' });
@@ -178,15 +170,7 @@ describe('time travel', () => {
       code: 'not_found',
       message: /before/,
     });
-    for (const bad of [
-      'yesterday',
-      '',
-      '-5',
-      '2026-13-45T00:00:00Z',
-      '2026-01-01',
-      '1e9',
-      '12345678901234567890',
-    ]) {
+    for (const bad of ['yesterday', '', '-5', '2026-13-45T00:00:00Z', '2026-01-01', '1e9', '12345678901234567890']) {
       await expect(resolveAsOf(database, bad)).rejects.toMatchObject({ code: 'malformed' });
     }
   });

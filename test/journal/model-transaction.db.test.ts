@@ -21,8 +21,7 @@ let test: TestDatabase;
 let database: Database<Tables>;
 let owner: Database<Tables>;
 
-const begin = () =>
-  new ModelTransaction<Tables>({ database, origin }).prepare({ author: 'joe', ipnr: '10.0.0.1' });
+const begin = () => new ModelTransaction<Tables>({ database, origin }).prepare({ author: 'joe', ipnr: '10.0.0.1' });
 
 async function create(name: string, text = 'x'): Promise<number> {
   const tx = begin();
@@ -40,9 +39,7 @@ async function journalAfter(
     change: string;
     txn: number;
     author: string;
-  }>(`SELECT tid, id, change, txn, author FROM page_journal WHERE tid > $1 ORDER BY tid, id COLLATE "C"`, [
-    tid,
-  ]);
+  }>(`SELECT tid, id, change, txn, author FROM page_journal WHERE tid > $1 ORDER BY tid, id COLLATE "C"`, [tid]);
   return rows;
 }
 
@@ -152,10 +149,7 @@ describe('changes that depend on each other', () => {
     tx.save(page, id, { name: 'moved' });
     const taker = tx.create(page, { name: 'busy' });
     const { tid } = await tx.commit();
-    expect((await journalAfter((tid as number) - 1)).map((e) => e.change).sort()).toEqual([
-      'CREATE',
-      'MODIFY',
-    ]);
+    expect((await journalAfter((tid as number) - 1)).map((e) => e.change).sort()).toEqual(['CREATE', 'MODIFY']);
     const again = begin();
     again.delete(page, taker.row.id);
     again.create(page, { name: 'busy' });
@@ -169,9 +163,7 @@ describe('changes that depend on each other', () => {
     tx.save(page, right, { name: 'left' });
     tx.save(page, left, { name: 'right' });
     await tx.commit();
-    const { rows } = await database.query('SELECT name FROM page WHERE id = ANY ($1) ORDER BY id', [
-      [left, right],
-    ]);
+    const { rows } = await database.query('SELECT name FROM page WHERE id = ANY ($1) ORDER BY id', [[left, right]]);
     expect(rows).toEqual([{ name: 'right' }, { name: 'left' }]);
   });
 
@@ -261,9 +253,7 @@ describe('an opened transaction', () => {
     const tx = begin();
     const created = tx.create(page, { name: 'half done' });
     expect(() => created.row).toThrow(expect.objectContaining({ code: 'conflict' }));
-    expect(await tx.read.selectFrom('page').select('id').where('name', '=', 'half done').execute()).toEqual(
-      [],
-    );
+    expect(await tx.read.selectFrom('page').select('id').where('name', '=', 'half done').execute()).toEqual([]);
     await tx.flush();
     expect(await tx.read.selectFrom('page').select('id').where('name', '=', 'half done').execute()).toEqual([
       { id: created.row.id },
@@ -316,9 +306,7 @@ it('concurrent flushes of several hot rows neither deadlock nor lose an update n
   const commits: Committed[] = [];
   const worker = async (seed: number) => {
     for (let round = 0; round < 60; round++) {
-      const picked = [0, 1, 2].map(
-        (k) => ids[(seed * 7 + round * 5 + k * (1 + (round % 4))) % ids.length] as number,
-      );
+      const picked = [0, 1, 2].map((k) => ids[(seed * 7 + round * 5 + k * (1 + (round % 4))) % ids.length] as number);
       const tx = begin();
       for (const id of new Set(picked)) tx.save(page, id, { text: `${seed}-${round}` });
       commits.push(await tx.commit());
