@@ -56,7 +56,7 @@ const STEPS: ((session: Session) => Promise<unknown>)[] = [
   (s) =>
     s.sql(`MERGE INTO churn t USING (SELECT ${some(5)} AS id, ${some(3)} AS act) s ON t.id = s.id
     WHEN MATCHED AND act = 1 THEN DELETE WHEN MATCHED THEN UPDATE SET n = t.n + 1 WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id)`),
-  (s) => s.flush([`UPDATE other SET n = n + 1 WHERE id = ${some(6)}`, `DELETE FROM par WHERE id = ${some(4)}`]),
+  (s) => s.flush([`DELETE FROM par WHERE id = ${some(4)}`, `UPDATE other SET n = n + 1 WHERE id = ${some(6)}`]),
   (s) => s.sql(`INSERT INTO par (id) VALUES (${some(4)}) ON CONFLICT DO NOTHING`),
   (s) => s.flush([`UPDATE hot SET p = (SELECT min(id) FROM par), n = n + 1 WHERE id = ${some(6)}`]),
   (s) =>
@@ -123,7 +123,7 @@ describe('tid order is commit order, for every row', () => {
     await holder.sql('INSERT INTO par (id) VALUES (50); INSERT INTO hot VALUES (50, 50)');
     const before = await head(owner);
     await holder.sql('BEGIN; SELECT FROM hot WHERE id = 50 FOR UPDATE');
-    const waits = flusher.flush(['UPDATE other SET n = n + 1 WHERE id = 2', 'DELETE FROM par WHERE id = 50']);
+    const waits = flusher.flush(['DELETE FROM par WHERE id = 50', 'UPDATE other SET n = n + 1 WHERE id = 2']);
     await flusher.waits(owner);
     await holder.sql('UPDATE hot SET n = 2 WHERE id = 50; COMMIT');
     await waits;

@@ -3,7 +3,18 @@ import { join } from 'node:path';
 import { repositoryRoot } from './repository-root.ts';
 
 /** The one list from which the layer rule is checked: a library imports only libraries before it. */
-const LAYERS = ['database', 'embedded', 'journal', 'dispatch', 'projection', 'integrity', 'access', 'listeners', 'kernel', 'nest'];
+const LAYERS = [
+  'database',
+  'embedded',
+  'journal',
+  'dispatch',
+  'projection',
+  'integrity',
+  'access',
+  'listeners',
+  'kernel',
+  'nest',
+];
 /** The domain stands beside the layers: it imports these, and no library imports it. */
 const RESOURCES_MAY_IMPORT = ['database', 'journal', 'dispatch', 'projection', 'integrity', 'kernel', 'resources'];
 
