@@ -160,14 +160,6 @@ END $$;
 CREATE FUNCTION tidemark.safe_tid() RETURNS bigint
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS 'SELECT safe FROM tidemark.frontier()';
 
--- Whether this transaction has written a journal row with a tid: the row is visible, and its writer has not ended.
--- since: the row must have been drawn at that time or later. Nothing that a session says of itself is needed for that.
-CREATE FUNCTION tidemark.has_drawn(claimed bigint, since timestamptz) RETURNS boolean
-LANGUAGE sql STABLE AS $$
-  SELECT EXISTS (SELECT FROM tidemark.journal j WHERE j.tid = claimed AND j.time >= since
-    AND pg_xact_status((pg_current_xact_id()::text::bigint - age(j.xmin))::text::xid8) = 'in progress')
-$$;
-
 -- What all journal rows of one trigger call have in common; tid is null when nothing changed, and none is drawn then.
 --
 -- The actor is the transaction-local setting tidemark.actor, a JSON object: author, ipnr, authenticated, origin, comment,
@@ -180,16 +172,17 @@ $$;
 -- own: a tid drawn for one row and used for another that was locked later puts tid order and commit order
 -- apart (4,776 of 50,486 changes of hot rows, 0 otherwise).
 --
--- tidemark.drawn carries the last tid, txn, the number of changes and the names from one call to the next ('alone': a tid that
--- is not to be shared). Any session can
--- set it, so it is a claim: a tid is shared only if the journal shows that this transaction drew it in this client statement
--- (the importer, who sets times, is believed the statement), and a txn if this transaction drew it. The usual
--- flush is one trigger call, which finds nothing there and has nothing to check.
+-- tidemark.drawn carries the last tid, its txn, the number of changes, the names ('alone': a tid that is not to be shared) and
+-- the resource from one call to the next. Any session can set it, so it is a claim: the journal must show a row of that
+-- resource and tid whose writer has not ended, that is, which this transaction wrote. It then has the true txn, and its time
+-- says whether the tid was drawn in this client statement (the importer, who sets times, is believed the statement). The
+-- usual flush is one trigger call, which finds nothing there and has nothing to check. Naming the resource keeps the
+-- look-up to one partition: over twenty it took a millisecond.
 --
 -- It runs with the rights and settings of the trigger function that calls it. Few and plain expressions: plpgsql
 -- prepares each anew in every transaction. With forty of them, and a signature instead of the look-up, a one-row change took a
 -- quarter longer.
-CREATE FUNCTION tidemark.stamp(may_share boolean, changed bigint, OUT tid bigint, OUT txn bigint, OUT "time" timestamptz,
+CREATE FUNCTION tidemark.stamp(may_share boolean, changed bigint, resource_name text, OUT tid bigint, OUT txn bigint, OUT "time" timestamptz,
   OUT author text, OUT ipnr inet, OUT authenticated boolean, OUT origin uuid, OUT db_role text, OUT comment text, OUT meta jsonb,
   OUT told text)
 LANGUAGE plpgsql AS $$
@@ -207,7 +200,7 @@ BEGIN
       CASE WHEN may_share AND a ? 'flush' AND pg_trigger_depth() = 1
         THEN hashtextextended(concat(a ->> 'flush', '@', statement_timestamp()), 0)::text ELSE 'alone' END,
       hashtextextended(concat(a ->> 'transaction'), 0)::text,
-      string_to_array(nullif(current_setting('tidemark.drawn', true), ''), ' ')
+      regexp_match(current_setting('tidemark.drawn', true), '^(\d{1,18}) (\d{1,18}) (\d{1,18}) (alone|-?\d{1,19}) (-?\d{1,19}) (.+)$')
     FROM (SELECT nullif(current_setting('tidemark.actor', true), '')::jsonb OFFSET 0) s(a),
       (SELECT coalesce(nullif(current_setting('role'), 'none'), session_user)) r(name)
     INTO db_role, author, ipnr, authenticated, origin, comment, meta, asked, flush, statement, transaction, drawn;
@@ -219,29 +212,22 @@ BEGIN
     END IF;
   END IF;
 
-  IF drawn IS NOT NULL THEN
-    IF array_to_string(drawn, ' ') !~ '^\d{1,18} \d{1,18} \d{1,18} (alone|-?\d{1,19}) -?\d{1,19}$' THEN
-      drawn := NULL;
-    ELSE
-      IF statement <> 'alone' AND statement = drawn[4] THEN
-        IF tidemark.has_drawn(drawn[1]::bigint, CASE WHEN asked IS NULL THEN statement_timestamp() ELSE '-infinity' END) THEN
-          tid := drawn[1];
-        END IF;
-      END IF;
-      IF transaction = drawn[5] AND tidemark.has_drawn(drawn[2]::bigint, '-infinity') THEN
-        txn := drawn[2];
-      END IF;
+  IF statement = drawn[4] AND statement <> 'alone' OR transaction = drawn[5] THEN
+    SELECT j.time, j.txn INTO time, txn FROM tidemark.journal j
+      WHERE j.resource = drawn[6] AND j.tid = drawn[1]::bigint
+        AND pg_xact_status((pg_current_xact_id()::text::bigint - age(j.xmin))::text::xid8) = 'in progress' LIMIT 1;
+    IF statement = drawn[4] AND statement <> 'alone' AND (time >= statement_timestamp() OR time = asked) THEN
+      tid := drawn[1];
     END IF;
+    IF transaction <> drawn[5] THEN txn := NULL; END IF;
   END IF;
 
   IF tid IS NULL THEN
     tid := tidemark.draw_tid();
     time := coalesce(asked, clock_timestamp());
-  ELSE
-    SELECT j.time INTO time FROM tidemark.journal j WHERE j.tid = stamp.tid LIMIT 1;
   END IF;
   IF txn IS NULL THEN txn := tid; END IF;
-  told := set_config('tidemark.drawn', concat_ws(' ', tid, txn, changed + coalesce(drawn[3]::bigint, 0), statement, transaction), true);
+  told := set_config('tidemark.drawn', concat_ws(' ', tid, txn, changed + coalesce(drawn[3]::bigint, 0), statement, transaction, resource_name), true);
   told := CASE WHEN flush IS NOT NULL THEN concat('tidemark ', tid, ' ', changed, ' ', flush) END;
 END $$;
 
@@ -355,7 +341,7 @@ DECLARE
   shares_delete boolean;
   write text := $sql$
     ), t AS MATERIALIZED (
-      SELECT (s.stamp).* FROM (SELECT tidemark.stamp(%1$s, (SELECT count(DISTINCT d.id) FROM d)) AS stamp OFFSET 0) s
+      SELECT (s.stamp).* FROM (SELECT tidemark.stamp(%1$s, (SELECT count(DISTINCT d.id) FROM d), %4$L) AS stamp OFFSET 0) s
         WHERE (s.stamp).tid IS NOT NULL
     ), j AS (
       INSERT INTO %2$s (resource, tid, id, change, time, author, ipnr, authenticated, origin, db_role, txn, row_version, comment, meta)
@@ -427,7 +413,7 @@ BEGIN
       INTO one_id, one_version, one_fields, one_values;
     IF FOUND THEN
       IF one_fields IS NULL THEN RETURN NULL; END IF;
-      s := tidemark.stamp(%13$s, 1);
+      s := tidemark.stamp(%13$s, 1, %16$L);
       INSERT INTO %14$s (resource, tid, id, change, time, author, ipnr, authenticated, origin, db_role, txn, row_version, comment, meta)
         VALUES (%16$L, s.tid, one_id, 'MODIFY', s.time, s.author, s.ipnr, s.authenticated, s.origin, s.db_role, s.txn, one_version, s.comment, s.meta);
       INSERT INTO %15$s (resource, tid, id, field, value) SELECT %16$L, s.tid, one_id, f.field, f.value FROM unnest(one_fields, one_values) f(field, value);
@@ -771,7 +757,7 @@ BEGIN
         ) v ON v.id = r.id AND r.change <> 'DELETE'
         WHERE v.id IS NOT NULL OR r.change <> 'MODIFY'
     ), t AS MATERIALIZED (
-      SELECT (s.stamp).* FROM (SELECT tidemark.stamp(false, (SELECT count(DISTINCT d.id) FROM d)) AS stamp OFFSET 0) s
+      SELECT (s.stamp).* FROM (SELECT tidemark.stamp(false, (SELECT count(DISTINCT d.id) FROM d), %5$L) AS stamp OFFSET 0) s
         WHERE (s.stamp).tid IS NOT NULL
     ), j AS (
       INSERT INTO %6$s (resource, tid, id, change, time, author, ipnr, authenticated, origin, db_role, txn, row_version, comment, meta)

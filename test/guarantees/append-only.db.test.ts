@@ -67,7 +67,7 @@ const REFUSED: [what: string, statement: string][] = [
     `CREATE TABLE mine (id bigint DEFAULT nextval('tidemark.tid')); INSERT INTO mine DEFAULT VALUES`,
   ],
   ['draw_tid()', 'SELECT tidemark.draw_tid()'],
-  ['stamp()', 'SELECT tidemark.stamp(true, 1)'],
+  ['stamp()', `SELECT tidemark.stamp(true, 1, 'item')`],
   ['journal_table()', `SELECT tidemark.journal_table('item')`],
   [
     'journal_table() of a table of its own',

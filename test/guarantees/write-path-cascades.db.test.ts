@@ -102,20 +102,24 @@ describe('a flush that cascades', () => {
     await expectAllTrue();
   });
 
-  it('and changes the same table directly: both in one trigger call, under one tid of its own', async () => {
-    await owner.flush([
-      'UPDATE other SET n = n + 1',
-      'UPDATE kid_null SET n = 5 WHERE id = 3',
-      'DELETE FROM par WHERE id = 1',
-    ]);
+  // the CTEs of a statement run, and their triggers fire, from the last to the first
+  const either = it.each([
+    ['in this order', (changes: string[]) => changes],
+    ['in the other', (changes: string[]) => changes.reverse()],
+  ]);
+
+  either('and changes the same table directly, under tids of its own, %s', async (_, ordered) => {
+    await owner.flush(
+      ordered(['UPDATE other SET n = n + 1', 'UPDATE kid_null SET n = 5 WHERE id = 3', 'DELETE FROM par WHERE id = 1']),
+    );
     expect((await changes(owner, 'kid_null', before)).sort()).toEqual(['MODIFY 1', 'MODIFY 2', 'MODIFY 3']);
-    expect(new Set(await tidOf('kid_null')).size).toBe(1);
-    expect((await tidOf('kid_null'))[0]).not.toBe((await tidOf('other'))[0]);
+    const [flush] = await tidOf('other');
+    expect(await tidOf('kid_null')).not.toContain(flush);
     await expectAllTrue();
   });
 
-  it('updates and cascade-deletes the same row', async () => {
-    await owner.flush(['UPDATE kid_cascade SET n = 5', 'DELETE FROM par WHERE id = 1']);
+  either('updates and cascade-deletes the same row, %s', async (_, ordered) => {
+    await owner.flush(ordered(['UPDATE kid_cascade SET n = 5', 'DELETE FROM par WHERE id = 1']));
     await expectAllTrue();
     expect(await owner.value('SELECT count(*)::integer FROM kid_cascade')).toBe(1);
   });

@@ -129,9 +129,9 @@ describe('tidemark.drawn, put there by hand', () => {
   it.each([
     ['JSON', '{"tid": 1}'],
     ['garbage', 'garbage'],
-    ['numbers that are too long', '9999999999999999999 1 1 1 1'],
-    ['too few parts', '5 5 1 0'],
-    ['negative tids', '-5 -5 1 0 0'],
+    ['numbers that are too long', '9999999999999999999 1 1 1 1 item'],
+    ['too few parts', '5 5 1 0 0'],
+    ['negative tids', '-5 -5 1 0 0 item'],
   ])('%s is not believed', async (_, forged) => {
     await app.sql('BEGIN');
     await app.sql(`SELECT set_config('tidemark.drawn', $1, true)`, [forged]);
@@ -158,7 +158,7 @@ describe('tidemark.drawn, put there by hand', () => {
         `WITH c AS (UPDATE item SET n = n + 1 WHERE id = 3 RETURNING 1)
            SELECT set_config('tidemark.actor', $1, true), (SELECT count(*) FROM c),
              set_config('tidemark.drawn', concat_ws(' ', $2::text, $2::text, 1,
-               hashtextextended(concat('f@', statement_timestamp()), 0), hashtextextended('t', 0)), true)`,
+               hashtextextended(concat('f@', statement_timestamp()), 0), hashtextextended('t', 0), 'item'), true)`,
         [JSON.stringify(flush), forged],
       );
       expect((await written(owner, 'item', last)).map((entry) => [entry.tid, entry.txn])).toEqual([
@@ -179,7 +179,7 @@ describe('tidemark.drawn, put there by hand', () => {
       `WITH c AS (UPDATE item SET n = n + 1 WHERE id = 3 RETURNING 1)
          SELECT set_config('tidemark.actor', $1, true), (SELECT count(*) FROM c),
            set_config('tidemark.drawn', concat_ws(' ', $2::text, $2::text, 1,
-             hashtextextended(concat('f@', statement_timestamp()), 0), hashtextextended('t', 0)), true)`,
+             hashtextextended(concat('f@', statement_timestamp()), 0), hashtextextended('t', 0), 'item'), true)`,
       [JSON.stringify(flush), tid],
     );
     await app.sql('COMMIT');
