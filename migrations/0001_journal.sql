@@ -200,7 +200,7 @@ BEGIN
       CASE WHEN may_share AND a ? 'flush' AND pg_trigger_depth() = 1
         THEN hashtextextended(concat(a ->> 'flush', '@', statement_timestamp()), 0)::text ELSE 'alone' END,
       hashtextextended(concat(a ->> 'transaction'), 0)::text,
-      regexp_match(current_setting('tidemark.drawn', true), '^(\d{1,18}) (\d{1,18}) (\d{1,18}) (alone|-?\d{1,19}) (-?\d{1,19}) (.+)$')
+      string_to_array(current_setting('tidemark.drawn', true), ' ')
     FROM (SELECT nullif(current_setting('tidemark.actor', true), '')::jsonb OFFSET 0) s(a),
       (SELECT coalesce(nullif(current_setting('role'), 'none'), session_user)) r(name)
     INTO db_role, author, ipnr, authenticated, origin, comment, meta, asked, flush, statement, transaction, drawn;
@@ -214,7 +214,7 @@ BEGIN
 
   IF statement = drawn[4] AND statement <> 'alone' OR transaction = drawn[5] THEN
     SELECT j.time, j.txn INTO time, txn FROM tidemark.journal j
-      WHERE j.resource = drawn[6] AND j.tid = drawn[1]::bigint
+      WHERE j.resource = array_to_string(drawn[6:], ' ') AND j.tid = drawn[1]::bigint
         AND pg_xact_status((pg_current_xact_id()::text::bigint - age(j.xmin))::text::xid8) = 'in progress' LIMIT 1;
     IF statement = drawn[4] AND statement <> 'alone' AND (time >= statement_timestamp() OR time = asked) THEN
       tid := drawn[1];
@@ -227,7 +227,8 @@ BEGIN
     time := coalesce(asked, clock_timestamp());
   END IF;
   IF txn IS NULL THEN txn := tid; END IF;
-  told := set_config('tidemark.drawn', concat_ws(' ', tid, txn, changed + coalesce(drawn[3]::bigint, 0), statement, transaction, resource_name), true);
+  told := set_config('tidemark.drawn', concat_ws(' ', tid, txn,
+    changed + CASE WHEN drawn[3] ~ '^[0-9]{1,17}$' THEN drawn[3]::bigint ELSE 0 END, statement, transaction, resource_name), true);
   told := CASE WHEN flush IS NOT NULL THEN concat('tidemark ', tid, ' ', changed, ' ', flush) END;
 END $$;
 

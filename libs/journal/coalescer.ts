@@ -31,6 +31,7 @@ export class Coalescer {
   readonly #source: PipelineSource;
   #queue: Waiting[] = [];
   #running = 0;
+  #soon = false;
 
   constructor(source: PipelineSource) {
     this.#source = source;
@@ -40,28 +41,39 @@ export class Coalescer {
   run(flush: LoneFlush): Promise<Answer<Row> | 'alone'> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ ...flush, resolve, reject });
+      this.#pumpSoon();
+    });
+  }
+
+  /** At the end of this turn: the callers of a batch that has just ended come back together. */
+  #pumpSoon(): void {
+    if (this.#soon) return;
+    this.#soon = true;
+    setImmediate(() => {
+      this.#soon = false;
       this.#pump();
     });
   }
 
   #pump(): void {
     while (this.#running < LANES && this.#queue.length > 0) {
+      const fair = Math.ceil(this.#queue.length / (LANES - this.#running));
       this.#running++;
-      const batch = this.#take();
+      const batch = this.#take(Math.min(BATCH, fair));
       void this.#send(batch).finally(() => {
         this.#running--;
-        this.#pump();
+        this.#pumpSoon();
       });
     }
   }
 
   /** The first that wait, each row once: a second change of a row waits for the next batch. */
-  #take(): Waiting[] {
+  #take(most: number): Waiting[] {
     const batch: Waiting[] = [];
     const rows = new Set<string>();
     this.#queue = this.#queue.filter((waiting) => {
       const row = `${waiting.table} ${waiting.key.join(' ')}`;
-      if (batch.length === BATCH || rows.has(row)) return true;
+      if (batch.length === most || rows.has(row)) return true;
       rows.add(row);
       batch.push(waiting);
       return false;
