@@ -7,7 +7,7 @@ import {
   type PipelinedStatement,
   type PipelineSource,
 } from './connection.ts';
-import { isUnreachable } from './errors.ts';
+import { isUnreachable, translate } from './errors.ts';
 
 export interface DatabaseOptions {
   readonly url: string;
@@ -46,9 +46,13 @@ export class Database<DB = unknown> implements ConnectionSource, PipelineSource 
     return new Database<DB>(options);
   }
 
-  /** Takes a connection out of the pool; it must be released. */
+  /** Takes a connection out of the pool; it must be released. KernelError `unavailable` when there is none to be had. */
   async connect(): Promise<Connection> {
-    return new Connection(await this.pool.connect());
+    try {
+      return new Connection(await this.pool.connect());
+    } catch (error) {
+      throw translate(error);
+    }
   }
 
   async query<R = Record<string, unknown>>(
@@ -101,8 +105,7 @@ export class Database<DB = unknown> implements ConnectionSource, PipelineSource 
   async close(): Promise<void> {
     await this.kysely.destroy();
     // Kysely ends the pool only if it has used it
-    if (!this.pool.ending) await this.pool.end();
-    await this.#pipelines.end();
+    for (const pool of [this.pool, this.#pipelines]) if (!pool.ending) await pool.end();
   }
 }
 

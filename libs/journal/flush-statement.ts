@@ -1,8 +1,15 @@
 import { createHash } from 'node:crypto';
+import type { Answer, Connection } from '#libs/database';
 import { changeSql, type Fragment, lockSql, loneChangeSql, type PendingChange, touchedRow } from './changes.ts';
 import { parseExact } from './exact-json.ts';
 import type { Row } from './resource.ts';
 import { rowsToLock } from './unit-of-work.ts';
+
+/** What a commit has journaled: the highest tid drawn (null when nothing changed) and the number of journaled changes. */
+export interface Committed {
+  readonly tid: number | null;
+  readonly changes: number;
+}
 
 export interface Statement {
   readonly text: string;
@@ -75,6 +82,32 @@ export function settle(changes: readonly PendingChange[], answer: Record<string,
     if (change.kind === 'create') change.done((parseExact(rows as string) as Row[])[0] as Row);
     if (change.kind === 'stage') change.done(typeof rows === 'string' ? (parseExact(rows) as Row[]) : []);
   }
+}
+
+/** Runs a statement; a lone change that meets no row fails as one within a larger statement does. */
+export async function execute(connection: Connection, statement: Statement): Promise<Answer<Row>> {
+  return met(statement, await connection.query<Row>(statement.text, statement.parameters, statement.name));
+}
+
+/** The answer, if the row that the statement must meet was there; else what a larger statement would raise. */
+export function met(statement: Statement, answer: Answer<Row>): Answer<Row> {
+  if (statement.meets !== undefined && answer.rowCount === 0) {
+    throw Object.assign(new Error(statement.meets), { code: 'TM001' });
+  }
+  return answer;
+}
+
+/** A flush in autocommit reports its tids as INFO messages: "tidemark <tid> <changes>" (docs/decisions/0002-tid-by-info-message.md). */
+export function drawnByNotices(notices: readonly { code: string; message: string }[]): Committed {
+  let tid: number | null = null;
+  let changes = 0;
+  for (const notice of notices) {
+    if (notice.code !== 'TM000') continue;
+    const [, drawn, count] = notice.message.split(' ');
+    tid = Math.max(tid ?? 0, Number(drawn));
+    changes += Number(count);
+  }
+  return { tid, changes };
 }
 
 const names = new Map<string, string>();

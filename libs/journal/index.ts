@@ -3,6 +3,7 @@ export { Coalescer } from './coalescer.ts';
 export { decodeCursor, encodeCursor } from './cursor.ts';
 export type { Change, JournalEntry, Position } from './entry.ts';
 export { parseExact } from './exact-json.ts';
+export type { Committed } from './flush-statement.ts';
 export {
   changesOf,
   changesOfTid,
@@ -16,7 +17,6 @@ export {
   withOldValues,
 } from './journal.queries.ts';
 export {
-  type Committed,
   type Created,
   ModelTransaction,
   type ModelTransactionOptions,

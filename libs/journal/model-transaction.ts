@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Kysely, OperationNodeSource } from 'kysely';
 import {
-  type Answer,
   type Connection,
   type ConnectionSource,
   type DatabaseError,
@@ -10,17 +9,21 @@ import {
   translate,
 } from '#libs/database';
 import { type Actor, actorSetting } from './actor.ts';
-import { type PendingChange, stagedNode, touchedRow } from './changes.ts';
+import { type PendingChange, stagedNode } from './changes.ts';
 import type { Coalescer } from './coalescer.ts';
-import { flushStatement, lockStatement, type Statement, settle } from './flush-statement.ts';
+import { explain } from './explain.ts';
+import {
+  type Committed,
+  drawnByNotices,
+  execute,
+  flushStatement,
+  lockStatement,
+  met,
+  type Statement,
+  settle,
+} from './flush-statement.ts';
 import { type Key, keyValues, quoteName, quoteTable, type Resource, type Row } from './resource.ts';
 import { UnitOfWork } from './unit-of-work.ts';
-
-/** What a commit has journaled: the highest tid drawn (null when nothing changed) and the number of journaled changes. */
-export interface Committed {
-  readonly tid: number | null;
-  readonly changes: number;
-}
 
 export interface ModelTransactionOptions {
   readonly database: ConnectionSource;
@@ -189,7 +192,7 @@ export class ModelTransaction<DB = unknown> {
         }
       }
     } catch (error) {
-      throw await this.#explain(error, changes);
+      throw await explain(this.#options.database, error, changes);
     } finally {
       this.#over = true;
       connection.release();
@@ -211,7 +214,7 @@ export class ModelTransaction<DB = unknown> {
       return drawnByNotices(met(statement, answer).notices);
     } catch (error) {
       this.#over = true;
-      throw await this.#explain(error, changes);
+      throw await explain(this.#options.database, error, changes);
     }
   }
 
@@ -248,7 +251,7 @@ export class ModelTransaction<DB = unknown> {
       return await execute(connection, statement);
     } catch (error) {
       await this.rollback();
-      throw await this.#explain(error, changes);
+      throw await explain(this.#options.database, error, changes);
     }
   }
 
@@ -287,36 +290,6 @@ export class ModelTransaction<DB = unknown> {
   #assertOpen(): void {
     if (this.#over) throw new KernelError('conflict', 'this ModelTransaction is over: begin another one');
   }
-
-  /** TM001 names a row that a save or delete did not meet: it is gone, or at another version. */
-  async #explain(error: unknown, changes: readonly PendingChange[]): Promise<unknown> {
-    const failed = changes.find(
-      (change) => (error as DatabaseError).code === 'TM001' && touchedRow(change) === (error as Error).message,
-    );
-    if (failed?.kind !== 'save' && failed?.kind !== 'delete') return translate(error);
-    const { resource, key, ifVersion } = failed;
-    const where = resource.key.map((column, n) => `${quoteName(column)} = $${n + 1}`).join(' AND ');
-    const { rows } = await this.#options.database.query(
-      `SELECT 1 FROM ${quoteTable(resource.table)} WHERE ${where}`,
-      keyValues(resource, key),
-    );
-    const row = touchedRow(failed);
-    return ifVersion !== undefined && rows.length > 0
-      ? new KernelError('stale', `${row} is not at version ${ifVersion} any more`)
-      : new KernelError('not_found', `${row} does not exist`);
-  }
-}
-
-/** Runs a statement; a lone change that meets no row fails as one within a larger statement does. */
-async function execute(connection: Connection, statement: Statement): Promise<Answer<Row>> {
-  return met(statement, await connection.query<Row>(statement.text, statement.parameters, statement.name));
-}
-
-function met(statement: Statement, answer: Answer<Row>): Answer<Row> {
-  if (statement.meets !== undefined && answer.rowCount === 0) {
-    throw Object.assign(new Error(statement.meets), { code: 'TM001' });
-  }
-  return answer;
 }
 
 /** Deadlock and serialization failure: the statement has left nothing behind. */
@@ -325,17 +298,4 @@ const RETRIABLE = new Set(['40P01', '40001']);
 function flushed<T>(value: T | undefined, what: string): T {
   if (value === undefined) throw new KernelError('conflict', `${what} is known after the flush only`);
   return value;
-}
-
-/** A flush in autocommit reports its tids as INFO messages: "tidemark <tid> <changes>" (docs/decisions/0002-tid-by-info-message.md). */
-function drawnByNotices(notices: readonly { code: string; message: string }[]): Committed {
-  let tid: number | null = null;
-  let changes = 0;
-  for (const notice of notices) {
-    if (notice.code !== 'TM000') continue;
-    const [, drawn, count] = notice.message.split(' ');
-    tid = Math.max(tid ?? 0, Number(drawn));
-    changes += Number(count);
-  }
-  return { tid, changes };
 }
