@@ -158,7 +158,7 @@ it('one resource can be read and followed alone', async () => {
 
 const itLong = process.env['TIDEMARK_TEST_LONG'] ? it : it.skip;
 
-itLong('a stream without changes sends a comment every 15 seconds', async () => {
+itLong('a stream without changes sends a comment every 15 seconds (takes 20 s: in test:long)', async () => {
   const answer = await server.ask('/journal/stream');
   const reader = (answer.body as ReadableStream<Uint8Array>).getReader();
   const since = performance.now();
