@@ -30,10 +30,11 @@ export interface PipelinedStatement {
 /** Where several statements are sent at once, as one transaction. */
 export interface PipelineSource {
   /**
-   * Runs the statements in one transaction (one alone in autocommit), all sent before the first answer. 'undone' when one of several failed,
-   * or the commit: nothing of them is left. Rejects with the error of one alone, or when the connection breaks: what was done then is unknown.
+   * Runs the statements in one transaction (one alone in autocommit), all sent before the first answer. When one of several fails, or the
+   * commit, nothing of them is left: `undone` is the place of the first that failed, or -1. A row that another session holds for long fails
+   * a statement (55P03). Rejects with the error of one alone, or when the connection breaks: what was done then is unknown.
    */
-  pipeline(statements: readonly PipelinedStatement[]): Promise<Answer<Record<string, unknown>>[] | 'undone'>;
+  pipeline(statements: readonly PipelinedStatement[]): Promise<Answer<Record<string, unknown>>[] | { undone: number }>;
 }
 
 /** One connection of the pool, held until released. Statements run one at a time. */

@@ -32,13 +32,13 @@ export class Database<DB = unknown> implements ConnectionSource, PipelineSource 
   readonly options: DatabaseOptions;
   readonly pool: pg.Pool;
   readonly kysely: Kysely<DB>;
-  /** A client that pipelines refuses cursors, so these few stand apart. */
+  /** A client that pipelines refuses cursors, so these few stand apart. They wait for no lock for long: others wait behind. */
   readonly #pipelines: pg.Pool;
 
   private constructor(options: DatabaseOptions) {
     this.options = options;
     this.pool = openPool(options, { max: options.poolSize ?? 10 });
-    this.#pipelines = openPool(options, { max: 2, pipeline: true });
+    this.#pipelines = openPool(options, { max: 2, pipeline: true, lock_timeout: 100 });
     this.kysely = new Kysely<DB>({ dialect: new PostgresDialect({ pool: this.pool }) });
   }
 
@@ -65,8 +65,12 @@ export class Database<DB = unknown> implements ConnectionSource, PipelineSource 
     return { rows: rows as R[], rowCount: rowCount ?? 0, notices: [] };
   }
 
-  async pipeline(statements: readonly PipelinedStatement[]): Promise<Answer<Record<string, unknown>>[] | 'undone'> {
-    const client = await this.#pipelines.connect();
+  async pipeline(
+    statements: readonly PipelinedStatement[],
+  ): Promise<Answer<Record<string, unknown>>[] | { undone: number }> {
+    const client = await this.#pipelines.connect().catch((error: unknown) => {
+      throw translate(error);
+    });
     const said = new Map<string, { code: string; message: string }[]>(statements.map(({ flush }) => [flush, []]));
     const listen = ({ code = '', message = '' }: { code?: string | undefined; message?: string | undefined }) => {
       said.get(message.slice(message.lastIndexOf(' ') + 1))?.push({ code, message });
@@ -81,13 +85,16 @@ export class Database<DB = unknown> implements ConnectionSource, PipelineSource 
       ...(together ? [client.query('COMMIT')] : []),
     ];
     const outcomes = await Promise.allSettled(sent);
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    const first = outcomes.findIndex((outcome) => outcome.status === 'rejected');
+    const failed = outcomes[first] as PromiseRejectedResult | undefined;
     const broken = failed !== undefined && isUnreachable(failed.reason);
     client.off('notice', listen);
     client.release(broken);
     if (failed && (broken || !together)) throw failed.reason;
     const answers = outcomes.map((outcome) => (outcome as PromiseFulfilledResult<pg.QueryResult>).value);
-    if (failed || (together && answers.at(-1)?.command !== 'COMMIT')) return 'undone';
+    if (failed || (together && answers.at(-1)?.command !== 'COMMIT')) {
+      return { undone: first > statements.length ? -1 : first - 1 };
+    }
     return statements.map(({ flush }, n) => {
       const { rows, rowCount } = answers[together ? n + 1 : n] as pg.QueryResult;
       return { rows, rowCount: rowCount ?? 0, notices: said.get(flush) ?? [] };
@@ -122,7 +129,10 @@ function parseBigint(digits: string): number | string {
   return Number.isSafeInteger(value) ? value : digits;
 }
 
-function openPool(options: DatabaseOptions, settings: { max: number; pipeline?: boolean }): pg.Pool {
+function openPool(
+  options: DatabaseOptions,
+  settings: { max: number; pipeline?: boolean; lock_timeout?: number },
+): pg.Pool {
   const pool = new pg.Pool({
     ...clientConfig(options),
     ...settings,

@@ -1,4 +1,4 @@
-import { type Answer, isUnreachable, type PipelineSource } from '#libs/database';
+import { type Answer, type DatabaseError, isUnreachable, type PipelineSource } from '#libs/database';
 import type { Statement } from './flush-statement.ts';
 import type { KeyPart, Row } from './resource.ts';
 
@@ -19,13 +19,15 @@ interface Waiting extends LoneFlush {
 /** Database transactions at once, and flushes in one of them. */
 const LANES = 2;
 const BATCH = 32;
+/** lock_not_available: a pipeline does not wait for a row for long. */
+const ROW_IS_HELD = '55P03';
 
 /**
  * Puts lone flushes of concurrent ModelTransactions into one database transaction, sent as one pipeline: they share the commit and the round
  * trip, and keep their statement, actor, tid, txn and outcome. One that has a lane to itself goes as it is, so nobody waits for company.
  *
  * Each changes a single row, and a batch changes them in key order: two-row flushes of 40 hot rows died of deadlock in 45 % of the
- * batches, single-row ones in none (WRITE-PATH experiments). A batch that fails leaves nothing; each of it is then to be run alone.
+ * batches, single-row ones in none. A batch that fails leaves nothing; the one at fault is then to be run alone.
  */
 export class Coalescer {
   readonly #source: PipelineSource;
@@ -37,7 +39,7 @@ export class Coalescer {
     this.#source = source;
   }
 
-  /** The answer of the flush, committed; 'alone' when its batch has failed, whoever's fault that was. Rejects where the outcome is unknown. */
+  /** The answer of the flush, committed; 'alone' when it made its batch fail, or nobody knows who did. Rejects where the outcome is unknown. */
   run(flush: LoneFlush): Promise<Answer<Row> | 'alone'> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ ...flush, resolve, reject });
@@ -85,16 +87,23 @@ export class Coalescer {
     try {
       const statements = batch.map(({ statement, flush }) => ({ ...statement, flush }));
       const answers = await this.#source.pipeline(statements);
-      batch.forEach((waiting, n) => {
-        waiting.resolve(answers === 'undone' ? 'alone' : (answers[n] as Answer<Row>));
-      });
+      if ('undone' in answers) this.#undone(batch, answers.undone);
+      else for (const [n, waiting] of batch.entries()) waiting.resolve(answers[n] as Answer<Row>);
     } catch (error) {
-      // alone, a statement speaks for itself; of a broken connection nobody knows what was committed
-      for (const waiting of batch) {
-        if (batch.length === 1 || isUnreachable(error)) waiting.reject(error);
-        else waiting.resolve('alone');
-      }
+      // Alone, a statement speaks for itself, unless its row is held by somebody: then it may wait where nobody waits behind it.
+      // Of a broken connection nobody knows what was committed.
+      const told = isUnreachable(error) || (batch.length === 1 && (error as DatabaseError).code !== ROW_IS_HELD);
+      for (const waiting of batch) told ? waiting.reject(error) : waiting.resolve('alone');
     }
+  }
+
+  /** Whoever was at fault goes alone, the others once more together; nobody knows who made a commit fail. */
+  #undone(batch: readonly Waiting[], culprit: number): void {
+    for (const [n, waiting] of batch.entries()) {
+      if (culprit < 0 || n === culprit) waiting.resolve('alone');
+      else this.#queue.push(waiting);
+    }
+    this.#pumpSoon();
   }
 }
 

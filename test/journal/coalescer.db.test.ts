@@ -143,6 +143,20 @@ it('hot rows under two processes, beside changes of several rows: nothing fails,
   expect((await owner.query(`SELECT * FROM tidemark.drift('page')`)).rows).toEqual([]);
 });
 
+it('rows that somebody holds hold up nobody else', async () => {
+  const holder = await owner.connect();
+  await holder.query('BEGIN');
+  await holder.query('SELECT FROM page WHERE id BETWEEN 160 AND 165 FOR UPDATE');
+  let held = 6;
+  const waiting = Array.from({ length: 6 }, (_, n) => save(160 + n, { hits: 1 }).finally(() => held--));
+  const free = await Promise.all(Array.from({ length: 20 }, (_, n) => save(170 + n, { hits: 1 })));
+  expect(free.every(({ changes }) => changes === 1)).toBe(true);
+  expect(held).toBe(6);
+  await holder.query('ROLLBACK');
+  holder.release();
+  expect((await Promise.all(waiting)).every(({ changes }) => changes === 1)).toBe(true);
+});
+
 it('when the connection breaks, the outcome is unknown and said so; the next goes through', async () => {
   const blocker = await owner.connect();
   await blocker.query('BEGIN');
