@@ -37,6 +37,11 @@ export interface PipelineSource {
   pipeline(statements: readonly PipelinedStatement[]): Promise<Answer<Record<string, unknown>>[] | { undone: number }>;
 }
 
+/** A statement as pg takes it: prepared where it has a name. */
+export function queryConfig(text: string, values: readonly unknown[], name?: string): pg.QueryConfig {
+  return { text, values: [...values], ...(name === undefined ? {} : { name }) };
+}
+
 /** One connection of the pool, held until released. Statements run one at a time. */
 export class Connection implements Queryable {
   readonly client: pg.PoolClient;
@@ -56,8 +61,7 @@ export class Connection implements Queryable {
     name?: string,
   ): Promise<Answer<R>> {
     this.#notices = [];
-    const config = { text, values: [...values], ...(name === undefined ? {} : { name }) };
-    const { rows, rowCount } = await this.client.query(config);
+    const { rows, rowCount } = await this.client.query(queryConfig(text, values, name));
     return { rows: rows as R[], rowCount: rowCount ?? 0, notices: this.#notices };
   }
 

@@ -6,6 +6,7 @@ import {
   type ConnectionSource,
   type PipelinedStatement,
   type PipelineSource,
+  queryConfig,
 } from './connection.ts';
 import { isUnreachable, translate } from './errors.ts';
 
@@ -60,8 +61,7 @@ export class Database<DB = unknown> implements ConnectionSource, PipelineSource 
     values: readonly unknown[] = [],
     name?: string,
   ): Promise<Answer<R>> {
-    const config = { text, values: [...values], ...(name === undefined ? {} : { name }) };
-    const { rows, rowCount } = await this.pool.query(config);
+    const { rows, rowCount } = await this.pool.query(queryConfig(text, values, name));
     return { rows: rows as R[], rowCount: rowCount ?? 0, notices: [] };
   }
 
@@ -79,9 +79,7 @@ export class Database<DB = unknown> implements ConnectionSource, PipelineSource 
     const together = statements.length > 1;
     const sent = [
       ...(together ? [client.query('BEGIN')] : []),
-      ...statements.map(({ text, parameters, name }) =>
-        client.query({ text, values: [...parameters], ...(name === undefined ? {} : { name }) }),
-      ),
+      ...statements.map(({ text, parameters, name }) => client.query(queryConfig(text, parameters, name))),
       ...(together ? [client.query('COMMIT')] : []),
     ];
     const outcomes = await Promise.allSettled(sent);

@@ -26,19 +26,7 @@ export interface JournalEntry {
 }
 
 /** One journaled change as clients see it, with old and new values. */
-export interface Change {
-  readonly tid: number;
-  readonly resource: string;
-  readonly id: string;
-  readonly change: string;
-  readonly time: string;
-  readonly author: string;
-  readonly ipnr: string | null;
-  readonly authenticated: boolean | null;
-  readonly origin: string | null;
-  readonly txn: number;
-  readonly comment: string | null;
-  readonly meta: Row | null;
+export interface Change extends Omit<JournalEntry, 'db_role' | 'row_version' | 'values'> {
   readonly fields: Record<string, { old: unknown; new: unknown }>;
 }
 
@@ -49,23 +37,13 @@ export interface Position {
   readonly id?: string;
 }
 
-/** A row as the journal statements select it (ENTRY_COLUMNS). */
-export interface EntryRow {
-  resource: string;
-  tid: string;
-  id: string;
-  change: string;
-  time: string;
-  author: string;
-  ipnr: string | null;
-  authenticated: boolean | null;
-  origin: string | null;
-  db_role: string;
-  txn: string;
-  row_version: string | null;
-  comment: string | null;
-  meta: string | null;
-  values: string | null;
+/** A row as the journal statements select it (ENTRY_COLUMNS): numbers as the driver gives them, JSON as text. */
+export interface EntryRow extends Omit<JournalEntry, 'tid' | 'txn' | 'row_version' | 'meta' | 'values'> {
+  readonly tid: string;
+  readonly txn: string;
+  readonly row_version: string | null;
+  readonly meta: string | null;
+  readonly values: string | null;
 }
 
 export const ENTRY_COLUMNS = `e.resource, e.tid, e.id, e.change,

@@ -1,6 +1,6 @@
 import { type DatabaseError, isUnreachable, KernelError, type Queryable, translate } from '#libs/database';
 import { type PendingChange, touchedRow } from './changes.ts';
-import { keyValues, quoteName, quoteTable } from './resource.ts';
+import { keyCondition, keyValues, quoteTable } from './resource.ts';
 
 /** Why a flush has failed, for whoever made it. TM001 names a row that a save or delete did not meet: it is gone, or at another version. */
 export async function explain(db: Queryable, error: unknown, changes: readonly PendingChange[]): Promise<unknown> {
@@ -10,9 +10,8 @@ export async function explain(db: Queryable, error: unknown, changes: readonly P
   );
   if (failed?.kind !== 'save' && failed?.kind !== 'delete') return translate(error);
   const { resource, key, ifVersion } = failed;
-  const where = resource.key.map((column, n) => `${quoteName(column)} = $${n + 1}`).join(' AND ');
   const { rows } = await db.query(
-    `SELECT 1 FROM ${quoteTable(resource.table)} WHERE ${where}`,
+    `SELECT 1 FROM ${quoteTable(resource.table)} WHERE ${keyCondition(resource)}`,
     keyValues(resource, key),
   );
   const row = touchedRow(failed);

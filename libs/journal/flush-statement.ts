@@ -97,7 +97,7 @@ export function met(statement: Statement, answer: Answer<Row>): Answer<Row> {
   return answer;
 }
 
-/** A flush in autocommit reports its tids as INFO messages: "tidemark <tid> <changes>" (docs/decisions/0002-tid-by-info-message.md). */
+/** A flush in autocommit reports its tids as INFO messages: "tidemark <tid> <changes> <flush>" (docs/decisions/0002-tid-by-info-message.md). */
 export function drawnByNotices(notices: readonly { code: string; message: string }[]): Committed {
   let tid: number | null = null;
   let changes = 0;

@@ -22,7 +22,7 @@ import {
   type Statement,
   settle,
 } from './flush-statement.ts';
-import { type Key, keyValues, quoteName, quoteTable, type Resource, type Row } from './resource.ts';
+import { type Key, keyCondition, keyValues, quoteTable, type Resource, type Row } from './resource.ts';
 import { UnitOfWork } from './unit-of-work.ts';
 
 export interface ModelTransactionOptions {
@@ -130,10 +130,9 @@ export class ModelTransaction<DB = unknown> {
   /** Locks a row against other writers until the end, and returns it; undefined when there is none. */
   async lock<R>(resource: Resource<R>, key: Key): Promise<R | undefined> {
     this.#assertOpen();
-    const where = resource.key.map((column, n) => `${quoteName(column)} = $${n + 1}`).join(' AND ');
     const connection = await this.#open();
     const { rows } = await this.#run(connection, {
-      text: `SELECT * FROM ${quoteTable(resource.table)} WHERE ${where} FOR UPDATE`,
+      text: `SELECT * FROM ${quoteTable(resource.table)} WHERE ${keyCondition(resource)} FOR UPDATE`,
       parameters: [...keyValues(resource, key)],
     });
     return rows[0] as R | undefined;

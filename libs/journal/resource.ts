@@ -56,6 +56,11 @@ export function keyValues(resource: Resource, key: Key): readonly KeyPart[] {
   return values;
 }
 
+/** SQL that meets the row of a key whose values are $1, $2, … */
+export function keyCondition(resource: Resource): string {
+  return resource.key.map((column, n) => `${quoteName(column)} = $${n + 1}`).join(' AND ');
+}
+
 /** The key as the journal spells it: text, or the JSON array of a composite key's values. */
 export function journalId(resource: Resource, key: Key): string {
   const values = keyValues(resource, key);
