@@ -1,5 +1,5 @@
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
-import type pg from 'pg';
+import pg from 'pg';
 
 export interface Answer<R> {
   readonly rows: R[];
@@ -37,22 +37,40 @@ export interface PipelineSource {
   pipeline(statements: readonly PipelinedStatement[]): Promise<Answer<Record<string, unknown>>[] | { undone: number }>;
 }
 
+/** How Tidemark reads values, whatever the connection does by itself: bigint as a number where that is exact, else as its digits. */
+export const types = {
+  getTypeParser(oid: number, format?: 'text' | 'binary') {
+    if (oid === pg.types.builtins.INT8 && format !== 'binary') return parseBigint;
+    return pg.types.getTypeParser(oid, format as 'text');
+  },
+} as pg.CustomTypesConfig;
+
+function parseBigint(digits: string): number | string {
+  const value = Number(digits);
+  return Number.isSafeInteger(value) ? value : digits;
+}
+
 /** A statement as pg takes it: prepared where it has a name. */
 export function queryConfig(text: string, values: readonly unknown[], name?: string): pg.QueryConfig {
-  return { text, values: [...values], ...(name === undefined ? {} : { name }) };
+  return { text, values: [...values], types, ...(name === undefined ? {} : { name }) };
 }
 
 /** One connection of the pool, held until released. Statements run one at a time. */
 export class Connection implements Queryable {
   readonly client: pg.PoolClient;
+  readonly #prepares: boolean;
   #notices: { code: string; message: string }[] = [];
   readonly #listen = (notice: { code?: string | undefined; message?: string | undefined }): void => {
     this.#notices.push({ code: notice.code ?? '', message: notice.message ?? '' });
   };
 
-  constructor(client: pg.PoolClient) {
+  /** Without `prepares` the names of statements are left out: their sessions are not this connection's own. */
+  constructor(client: pg.PoolClient, { prepares = true }: { prepares?: boolean } = {}) {
     this.client = client;
+    this.#prepares = prepares;
     client.on('notice', this.#listen);
+    // the pool does not hear of a connection that breaks while it is held; unheard, the event would end the process
+    client.on('error', ignore);
   }
 
   async query<R = Record<string, unknown>>(
@@ -61,16 +79,19 @@ export class Connection implements Queryable {
     name?: string,
   ): Promise<Answer<R>> {
     this.#notices = [];
-    const { rows, rowCount } = await this.client.query(queryConfig(text, values, name));
+    const { rows, rowCount } = await this.client.query(queryConfig(text, values, this.#prepares ? name : undefined));
     return { rows: rows as R[], rowCount: rowCount ?? 0, notices: this.#notices };
   }
 
   /** Gives the connection back; with an error it is closed instead. */
   release(error?: Error): void {
     this.client.off('notice', this.#listen);
+    this.client.off('error', ignore);
     this.client.release(error);
   }
 }
+
+function ignore(): void {}
 
 /** Kysely over one connection that is opened at the first query. Its queries run one after the other; the caller ends the connection. */
 export function kyselyOver<DB>(open: () => Promise<Connection>): Kysely<DB> {

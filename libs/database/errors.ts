@@ -14,20 +14,25 @@ export type ErrorCode =
   | 'unavailable'
   | 'configuration';
 
+export interface ErrorDetails {
+  readonly errors?: readonly { path: string; message: string }[];
+  readonly version?: string;
+  readonly cause?: unknown;
+}
+
 /** The one error that libraries throw on purpose. Its message is a sentence for whoever made the request, with the values that matter. */
 export class KernelError extends Error {
   readonly code: ErrorCode;
   readonly errors: readonly { path: string; message: string }[];
+  /** Of `stale`: the tag of the version that stands instead, where there is one. */
+  readonly version: string | undefined;
 
-  constructor(
-    code: ErrorCode,
-    message: string,
-    details: { errors?: readonly { path: string; message: string }[]; cause?: unknown } = {},
-  ) {
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'KernelError';
     this.code = code;
     this.errors = details.errors ?? [];
+    this.version = details.version;
   }
 }
 
@@ -54,6 +59,8 @@ export function translate(error: unknown): unknown {
       return as('invalid', `${(error as DatabaseError).column} must have a value`);
     case '23514':
       return as('invalid', `the value breaks the rule ${constraint}`);
+    case '54000':
+      return as('invalid', 'a value is too long to be stored or indexed');
     case '40001':
     case '40P01':
     case '55P03':

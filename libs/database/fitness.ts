@@ -4,12 +4,16 @@ import { isUnreachable, KernelError, translate } from './errors.ts';
 import { selectServer } from './fitness.queries.ts';
 
 const OLDEST = 15;
+/** Asked for, and looked for: a pooler may drop it, as it drops LISTEN and the role of a session. */
+const STATEMENT_TIMEOUT = 29_796;
+const POOLER =
+  'DATABASE_URL goes through a pooler. Set TIDEMARK_DIRECT_URL to the same database past it (docs/deployment.md)';
 
 /** Whether a server can hold a Tidemark database: reachable, PostgreSQL 15 or newer, UTF-8, no standby. KernelError `configuration` or `unavailable`. */
 export async function checkFitness(url: string): Promise<void> {
-  const database = Database.open({ url, poolSize: 1 });
+  const database = Database.open({ url, poolSize: 1, statementTimeout: STATEMENT_TIMEOUT });
   try {
-    const { version, shown, encoding, name, standby } = await selectServer(database);
+    const { version, shown, encoding, name, standby, statement_timeout } = await selectServer(database);
     const problem =
       version < OLDEST
         ? `PostgreSQL ${shown} is too old: Tidemark needs ${OLDEST} or newer`
@@ -17,7 +21,9 @@ export async function checkFitness(url: string): Promise<void> {
           ? `the database "${name}" is encoded in ${encoding}: create one with ENCODING 'UTF8'`
           : standby
             ? `the database "${name}" is on a standby, which takes no changes: name the primary`
-            : undefined;
+            : statement_timeout !== STATEMENT_TIMEOUT
+              ? `the database "${name}" does not get the settings of its sessions: ${POOLER}`
+              : undefined;
     if (problem !== undefined) throw new KernelError('configuration', problem);
   } catch (error) {
     throw refusal(error);
@@ -30,6 +36,9 @@ export async function checkFitness(url: string): Promise<void> {
 function refusal(error: unknown): unknown {
   if (!isNativeError(error) || error instanceof KernelError) return error;
   const message = error.message || String((error as { code?: string }).code);
+  if (/unsupported startup parameter/.test(message)) {
+    return new KernelError('configuration', `the connection is refused (${message}): ${POOLER}`, { cause: error });
+  }
   if (isUnreachable(error)) {
     return new KernelError('unavailable', `the database is not reachable: ${message}`, { cause: error });
   }

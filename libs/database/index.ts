@@ -7,7 +7,14 @@ export {
   type PipelineSource,
   type Queryable,
 } from './connection.ts';
-export { Database, type DatabaseOptions, type ListenClient } from './database.ts';
+export {
+  type ConnectionOptions,
+  Database,
+  type DatabaseOptions,
+  type HostPool,
+  type ListenClient,
+  type PoolStatus,
+} from './database.ts';
 export { type DatabaseError, type ErrorCode, isUnreachable, KernelError, translate } from './errors.ts';
 export { checkFitness } from './fitness.ts';
-export { type MigrationStatus, migrate, migrationStatus, migrationsFolder, refuseNewer } from './migrate.ts';
+export { gathered } from './gathered.ts';

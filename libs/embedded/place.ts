@@ -70,11 +70,19 @@ function choosePlace(folder: string): string {
     const problem = `the path of the data folder ${folder} is too long for a socket, and so is ${elsewhere}`;
     throw new EmbeddedError(`${problem}: set TIDEMARK_DATA_DIR to a shorter one`);
   }
+  makeEnterable(state);
   makeFolder(elsewhere, account);
   const location = join(folder, 'location');
   fs.writeFileSync(`${location}.${process.pid}`, `${elsewhere}\n`);
   fs.renameSync(`${location}.${process.pid}`, location);
   return elsewhere;
+}
+
+// mkdir gives its mode to every folder that it makes on the way: a closed one would shut PostgreSQL's account out.
+function makeEnterable(folder: string): void {
+  fs.mkdirSync(folder, { recursive: true, mode: 0o755 });
+  const { mode, uid } = fs.statSync(folder);
+  if (uid === process.getuid?.() && (mode & 0o111) !== 0o111) fs.chmodSync(folder, mode | 0o111);
 }
 
 function makeFolder(place: string, account: Account): void {

@@ -18,6 +18,11 @@ export interface PendingSave {
   readonly key: Key;
   values: Row;
   readonly ifVersion?: number | undefined;
+  /** Values that the row must have for the change to be made; without them, or without the row, nothing is done. */
+  readonly when?: Row | undefined;
+  /** Columns of the row after the change that somebody wants to know. */
+  returning?: readonly string[];
+  done?(row: Row | undefined): void;
 }
 
 export interface PendingDelete {
@@ -63,7 +68,7 @@ export function changeSql(change: PendingChange, offset: number): Fragment {
     return { sql: `INSERT INTO ${table} ${given} RETURNING ${returned(resource)}`, parameters };
   }
   const verb = change.kind === 'save' ? `UPDATE ${table} SET ${setClause(change, param)}` : `DELETE FROM ${table}`;
-  return { sql: `${verb} WHERE ${whereKey(change, param)} RETURNING ${returned(resource)}`, parameters };
+  return { sql: `${verb} WHERE ${whereKey(change, param)} RETURNING ${returned(resource, change)}`, parameters };
 }
 
 /** A save or delete that stands alone: no CTE is needed, as the actor is set by the join without which the row is not met. Its own is $1. */
@@ -76,7 +81,21 @@ export function loneChangeSql(change: PendingSave | PendingDelete): Fragment {
     change.kind === 'save'
       ? `UPDATE ${table} SET ${setClause(change, param)} FROM ${actor}`
       : `DELETE FROM ${table} USING ${actor}`;
-  return { sql: `${verb} WHERE ${whereKey(change, param)} AND "tidemark actor" IS NOT NULL`, parameters };
+  const answer = wantsRow(change)
+    ? ` RETURNING (SELECT json_agg(r)::text FROM (SELECT ${returned(change.resource, change)}) r) AS c0`
+    : '';
+  return { sql: `${verb} WHERE ${whereKey(change, param)} AND "tidemark actor" IS NOT NULL${answer}`, parameters };
+}
+
+/** Whether a change of a row that exists is to tell what became of it. */
+export function wantsRow(change: PendingChange): change is PendingSave {
+  return change.kind === 'save' && change.returning !== undefined;
+}
+
+/** The row that a change has to meet, or else its flush fails; undefined for one that may meet none. */
+export function expectedRow(change: PendingChange): string | undefined {
+  const free = change.kind === 'create' || change.kind === 'stage' || (change.kind === 'save' && change.when);
+  return free ? undefined : touchedRow(change);
 }
 
 function setClause(change: PendingSave, param: (value: unknown) => string): string {
@@ -89,11 +108,15 @@ function whereKey(change: PendingSave | PendingDelete, param: (value: unknown) =
   const values = keyValues(change.resource, change.key);
   const conditions = change.resource.key.map((column, n) => `${quoteName(column)} = ${param(values[n])}`);
   if (change.ifVersion !== undefined) conditions.push(`row_version = ${param(change.ifVersion)}`);
+  const when = change.kind === 'save' ? (change.when ?? {}) : {};
+  for (const [column, value] of Object.entries(when)) conditions.push(`${quoteName(column)} = ${param(value)}`);
   return conditions.join(' AND ');
 }
 
-function returned(resource: Resource): string {
-  return [...resource.key, ...(resource.versioned ? ['row_version'] : [])].map(quoteName).join(', ');
+function returned(resource: Resource, change?: PendingChange): string {
+  const wanted = change && wantsRow(change) ? (change.returning ?? []) : [];
+  const columns = new Set([...resource.key, ...(resource.versioned ? ['row_version'] : []), ...wanted]);
+  return [...columns].map(quoteName).join(', ');
 }
 
 /** Locks rows that exist, in key order, so that two flushes of several rows cannot deadlock each other. */

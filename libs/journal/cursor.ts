@@ -14,11 +14,10 @@ export function encodeCursor(epoch: string, position: Position): string {
 export function decodeCursor(epoch: string, cursor: string, head: number): Position {
   const [from, tid, resource, id] = parts(cursor);
   if (from !== epoch) {
-    throw new KernelError('malformed', 'the cursor belongs to another database: read again from the beginning');
+    throw refusal('the cursor belongs to another database: read again from the beginning');
   }
   if (tid > head) {
-    throw new KernelError(
-      'malformed',
+    throw refusal(
       `the cursor is ahead of the journal (${tid} > ${head}): the database was restored to an earlier state, read again from the beginning`,
     );
   }
@@ -30,12 +29,17 @@ function parts(cursor: string): [string, number, string?, string?] {
     const value: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
     if (Array.isArray(value) && (value.length === 2 || value.length === 4)) {
       const [epoch, tid, ...inside] = value as unknown[];
-      const texts = [epoch, ...inside].every((part) => typeof part === 'string');
+      const texts = [epoch, ...inside].every((part) => typeof part === 'string' && !part.includes('\0'));
       if (texts && Number.isSafeInteger(tid) && (tid as number) >= 0)
         return value as [string, number, string?, string?];
     }
   } catch {
     // not JSON: refused below like any other garbage
   }
-  throw new KernelError('malformed', 'the cursor is not one that this program gave out');
+  throw refusal('the cursor is not one that this program gave out');
+}
+
+/** By the path a program knows that no other part of its request is at fault, and that it has to begin again. */
+function refusal(message: string): KernelError {
+  return new KernelError('malformed', message, { errors: [{ path: 'cursor', message }] });
 }

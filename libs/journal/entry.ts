@@ -37,6 +37,23 @@ export interface Position {
   readonly id?: string;
 }
 
+/**
+ * The order of the journal, which is the database's: by tid, inside it by the bytes of resource and id; a whole tid stands after
+ * everything inside it. Negative when `a` is before `b`.
+ */
+export function comparePositions(a: Position, b: Position): number {
+  if (a.tid !== b.tid) return a.tid - b.tid;
+  if (a.resource === undefined || b.resource === undefined) {
+    return Number(a.resource === undefined) - Number(b.resource === undefined);
+  }
+  return compareBytes(a.resource, b.resource) || compareBytes(a.id ?? '', b.id ?? '');
+}
+
+// Strings compare by UTF-16, in which a character beyond U+FFFF comes before U+E000.
+function compareBytes(a: string, b: string): number {
+  return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
 /** A row as the journal statements select it (ENTRY_COLUMNS): numbers as the driver gives them, JSON as text. */
 export interface EntryRow extends Omit<JournalEntry, 'tid' | 'txn' | 'row_version' | 'meta' | 'values'> {
   readonly tid: string;

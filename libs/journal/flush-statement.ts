@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { Answer, Connection } from '#libs/database';
-import { changeSql, type Fragment, lockSql, loneChangeSql, type PendingChange, touchedRow } from './changes.ts';
+import {
+  changeSql,
+  expectedRow,
+  type Fragment,
+  lockSql,
+  loneChangeSql,
+  type PendingChange,
+  wantsRow,
+} from './changes.ts';
 import { parseExact } from './exact-json.ts';
 import type { Row } from './resource.ts';
 import { rowsToLock } from './unit-of-work.ts';
@@ -9,6 +17,8 @@ import { rowsToLock } from './unit-of-work.ts';
 export interface Committed {
   readonly tid: number | null;
   readonly changes: number;
+  /** The time of that tid as the journal has it, where the commit was a single statement. */
+  readonly time?: string;
 }
 
 export interface Statement {
@@ -35,7 +45,8 @@ export function flushStatement(changes: readonly PendingChange[], actor: string,
   const [lone] = changes;
   if (changes.length === 1 && (lone?.kind === 'save' || lone?.kind === 'delete')) {
     const { sql, parameters } = loneChangeSql(lone);
-    return { text: sql, parameters: [actor, ...parameters], meets: touchedRow(lone) as string, ...named(sql) };
+    const meets = expectedRow(lone);
+    return { text: sql, parameters: [actor, ...parameters], ...(meets === undefined ? {} : { meets }), ...named(sql) };
   }
   const parameters: unknown[] = [actor];
   const ctes: string[] = [];
@@ -50,9 +61,11 @@ export function flushStatement(changes: readonly PendingChange[], actor: string,
   }
   for (const [n, change] of changes.entries()) {
     append(`c${n}`, changeSql(change, parameters.length));
-    if (change.kind === 'save' || change.kind === 'delete') {
-      columns.push(`(SELECT tidemark.expect(count(*), $${parameters.push(touchedRow(change))}) FROM c${n}) AS c${n}`);
-    } else {
+    const row = expectedRow(change);
+    if (row !== undefined) {
+      columns.push(`(SELECT tidemark.expect(count(*), $${parameters.push(row)}) FROM c${n}) AS e${n}`);
+    }
+    if (row === undefined || wantsRow(change)) {
       columns.push(`(SELECT json_agg(to_json(c${n}))::text FROM c${n}) AS c${n}`);
     }
   }
@@ -79,8 +92,10 @@ export function lockStatement(changes: readonly PendingChange[]): Statement | un
 export function settle(changes: readonly PendingChange[], answer: Record<string, unknown>): void {
   for (const [n, change] of changes.entries()) {
     const rows = answer[`c${n}`];
-    if (change.kind === 'create') change.done((parseExact(rows as string) as Row[])[0] as Row);
-    if (change.kind === 'stage') change.done(typeof rows === 'string' ? (parseExact(rows) as Row[]) : []);
+    const made = typeof rows === 'string' ? (parseExact(rows) as Row[]) : [];
+    if (change.kind === 'create') change.done(made[0] as Row);
+    if (change.kind === 'save') change.done?.(made[0]);
+    if (change.kind === 'stage') change.done(made);
   }
 }
 
@@ -97,17 +112,18 @@ export function met(statement: Statement, answer: Answer<Row>): Answer<Row> {
   return answer;
 }
 
-/** A flush in autocommit reports its tids as INFO messages: "tidemark <tid> <changes> <flush>" (docs/decisions/0002-tid-by-info-message.md). */
+/** A flush in autocommit reports its tids as INFO messages: "tidemark <tid> <changes> <time> <flush>" (docs/decisions/0002-tid-by-info-message.md). */
 export function drawnByNotices(notices: readonly { code: string; message: string }[]): Committed {
   let tid: number | null = null;
+  let time: string | undefined;
   let changes = 0;
   for (const notice of notices) {
     if (notice.code !== 'TM000') continue;
-    const [, drawn, count] = notice.message.split(' ');
-    tid = Math.max(tid ?? 0, Number(drawn));
+    const [, drawn, count, at] = notice.message.split(' ');
+    if (tid === null || Number(drawn) > tid) [tid, time] = [Number(drawn), at];
     changes += Number(count);
   }
-  return { tid, changes };
+  return { tid, changes, ...(time === undefined ? {} : { time }) };
 }
 
 const names = new Map<string, string>();

@@ -1,12 +1,15 @@
 export { type Actor, actorSetting } from './actor.ts';
 export { Coalescer } from './coalescer.ts';
+export { atVersion, type Condition, holds, staleError, versionTag } from './condition.ts';
 export { decodeCursor, encodeCursor } from './cursor.ts';
-export type { Change, JournalEntry, Position } from './entry.ts';
+export { type Change, comparePositions, type JournalEntry, type Position } from './entry.ts';
 export { parseExact } from './exact-json.ts';
 export type { Committed } from './flush-statement.ts';
 export {
+  changesAt,
   changesOf,
   changesOfTid,
+  entriesAt,
   frontier,
   type JournalPage,
   type ReadOptions,
@@ -14,14 +17,12 @@ export {
   readEntries,
   readEpoch,
   readPage,
-  withOldValues,
 } from './journal.queries.ts';
-export {
-  type Created,
-  ModelTransaction,
-  type ModelTransactionOptions,
-  type Staged,
-} from './model-transaction.ts';
+export { gatherJsonKeys } from './json-keys.ts';
+export { checkRow, type JudgedRow, type May } from './may.ts';
+export { type Enclosing, ModelTransaction, type ModelTransactionOptions } from './model-transaction.ts';
+export { withOldValues } from './old-values.queries.ts';
+export type { Created, Saved, SaveOptions, Staged } from './outcome.ts';
 export {
   defineResource,
   findId,
@@ -32,3 +33,4 @@ export {
   type Row,
 } from './resource.ts';
 export { findIdAsOf, resolveAsOf, rowAsOf, rowsAsOf } from './time-travel.ts';
+export type { Transacted, Writer } from './writer.ts';

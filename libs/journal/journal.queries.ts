@@ -1,6 +1,6 @@
 import { KernelError, type Queryable } from '#libs/database';
 import { type Change, ENTRY_COLUMNS, type EntryRow, type JournalEntry, type Position, toEntry } from './entry.ts';
-import { parseExact } from './exact-json.ts';
+import { withOldValues } from './old-values.queries.ts';
 
 export interface ReadOptions {
   readonly after: Position;
@@ -78,6 +78,21 @@ const read = (where: string) => `
 const READ_ALL = read('');
 const READ_ONE = read('AND resource = $7');
 
+/** The entries of certain changes, in no order; those that are not there are left out. */
+export async function entriesAt(db: Queryable, places: readonly Required<Position>[]): Promise<JournalEntry[]> {
+  const { rows } = await db.query<EntryRow>(
+    `SELECT ${ENTRY_COLUMNS}, (
+         SELECT json_object_agg(h.field, h.value)::text FROM tidemark.history h
+           WHERE h.resource = e.resource AND h.tid = e.tid AND h.id = e.id
+       ) AS values
+       FROM unnest($1::text[], $2::bigint[], $3::text[]) b(resource, tid, id)
+       JOIN tidemark.journal e ON e.resource = b.resource AND e.tid = b.tid AND e.id = b.id`,
+    [places.map(({ resource }) => resource), places.map(({ tid }) => tid), places.map(({ id }) => id)],
+    'tidemark_entries_at',
+  );
+  return rows.map(toEntry);
+}
+
 /** The head (highest tid ever drawn) and the safe tid (up to which nothing can appear any more). */
 export async function frontier(db: Queryable): Promise<{ head: number; safe: number }> {
   const { rows } = await db.query<{ head: string; safe: string }>(
@@ -89,9 +104,9 @@ export async function frontier(db: Queryable): Promise<{ head: number; safe: num
   return { head: Number(row.head), safe: Number(row.safe) };
 }
 
-/** The name of this database in cursors. */
+/** The name of this database in cursors; a copy of it has another one, which is settled by this. */
 export async function readEpoch(db: Queryable): Promise<string> {
-  const { rows } = await db.query<{ epoch: string }>('SELECT epoch FROM tidemark.epoch');
+  const { rows } = await db.query<{ epoch: string }>('SELECT tidemark.settle_epoch() AS epoch');
   return (rows[0] as { epoch: string }).epoch;
 }
 
@@ -118,6 +133,20 @@ export async function changesOf(
   return withOldValues(db, rows.map(toEntry));
 }
 
+/** The changes at places of the journal, in the order of the places; one where there is none is left out. */
+export async function changesAt(db: Queryable, places: readonly Required<Position>[]): Promise<Change[]> {
+  const { rows } = await db.query<EntryRow>(
+    `SELECT ${ENTRY_COLUMNS}, (
+         SELECT json_object_agg(h.field, h.value)::text FROM tidemark.history h
+           WHERE h.resource = e.resource AND h.tid = e.tid AND h.id = e.id
+       ) AS values
+       FROM unnest($1::text[], $2::bigint[], $3::text[]) WITH ORDINALITY b(resource, tid, id, n)
+       JOIN tidemark.journal e ON e.resource = b.resource AND e.tid = b.tid AND e.id = b.id ORDER BY b.n`,
+    [places.map((place) => place.resource), places.map((place) => place.tid), places.map((place) => place.id)],
+  );
+  return withOldValues(db, rows.map(toEntry));
+}
+
 /** All changes of one tid; KernelError `not_found` when there is none. */
 export async function changesOfTid(db: Queryable, tid: number): Promise<Change[]> {
   const entries = await readEntries(db, {
@@ -127,96 +156,4 @@ export async function changesOfTid(db: Queryable, tid: number): Promise<Change[]
   });
   if (entries.length === 0) throw new KernelError('not_found', `no change has the tid ${tid}`);
   return withOldValues(db, entries);
-}
-
-/** Adds what each field held before: two statements for the whole batch, by index. */
-export async function withOldValues(db: Queryable, entries: readonly JournalEntry[]): Promise<Change[]> {
-  const old = entries.map(() => ({}) as Record<string, unknown>);
-  await addOldValues(
-    db,
-    entries,
-    old,
-    (entry) => entry.change !== 'CREATE' && entry.change !== 'DELETE',
-    OLD_OF_MODIFIED,
-  );
-  await addOldValues(db, entries, old, (entry) => entry.change === 'DELETE', OLD_OF_DELETED);
-  return entries.map((entry, n) => toChange(entry, old[n] ?? {}));
-}
-
-async function addOldValues(
-  db: Queryable,
-  entries: readonly JournalEntry[],
-  old: Record<string, unknown>[],
-  wanted: (entry: JournalEntry) => boolean,
-  statement: string,
-): Promise<void> {
-  const places = entries
-    .keys()
-    .filter((n) => wanted(entries[n] as JournalEntry))
-    .toArray();
-  if (places.length === 0) return;
-  const batch = places.map((n) => entries[n] as JournalEntry);
-  const { rows } = await db.query<{ n: string; old: string | null }>(statement, [
-    batch.map((e) => e.resource),
-    batch.map((e) => e.tid),
-    batch.map((e) => e.id),
-  ]);
-  for (const row of rows) {
-    if (row.old !== null) old[places[Number(row.n) - 1] as number] = parseExact(row.old) as Record<string, unknown>;
-  }
-}
-
-const BATCH = 'unnest($1::text[], $2::bigint[], $3::text[]) WITH ORDINALITY b(resource, tid, id, n)';
-
-// Walks the row's journal backwards to the last change that touched the field, at most to its CREATE.
-const OLD_OF_MODIFIED = `
-  SELECT b.n, json_object_agg(h.field, p.value)::text AS old
-    FROM ${BATCH}
-    JOIN tidemark.history h ON h.resource = b.resource AND h.tid = b.tid AND h.id = b.id
-    LEFT JOIN LATERAL (
-      SELECT o.value FROM tidemark.journal j
-        LEFT JOIN tidemark.history o ON o.resource = j.resource AND o.tid = j.tid AND o.id = j.id AND o.field = h.field
-        WHERE j.resource = b.resource AND j.id = b.id AND j.tid < b.tid AND (o.tid IS NOT NULL OR j.change IN ('CREATE', 'DELETE'))
-        ORDER BY j.tid DESC LIMIT 1
-    ) p ON true
-    GROUP BY b.n`;
-
-const OLD_OF_DELETED = `
-  SELECT b.n, (
-      SELECT json_object_agg(f.field, f.value)::text FROM (
-        SELECT DISTINCT ON (h.field) h.field, h.value FROM tidemark.journal j
-          JOIN tidemark.history h ON h.resource = j.resource AND h.tid = j.tid AND h.id = j.id
-          WHERE j.resource = b.resource AND j.id = b.id AND j.tid < b.tid AND j.tid >= c.tid
-          ORDER BY h.field, j.tid DESC
-      ) f WHERE f.value IS NOT NULL
-    ) AS old
-    FROM ${BATCH}
-    CROSS JOIN LATERAL (
-      SELECT j.tid, j.change FROM tidemark.journal j
-        WHERE j.resource = b.resource AND j.id = b.id AND j.tid < b.tid AND j.change IN ('CREATE', 'DELETE')
-        ORDER BY j.tid DESC LIMIT 1
-    ) c WHERE c.change = 'CREATE'`;
-
-function toChange(entry: JournalEntry, old: Record<string, unknown>): Change {
-  const names = entry.change === 'DELETE' ? Object.keys(old) : Object.keys(entry.values);
-  const { tid, resource, id, change, author, ipnr, authenticated, origin, txn, comment, meta } = entry;
-  return {
-    ...{
-      tid,
-      resource,
-      id,
-      change,
-      time: entry.time,
-      author,
-      ipnr,
-      authenticated,
-      origin,
-      txn,
-      comment,
-      meta,
-    },
-    fields: Object.fromEntries(
-      names.map((name) => [name, { old: old[name] ?? null, new: entry.values[name] ?? null }]),
-    ),
-  };
 }

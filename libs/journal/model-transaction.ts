@@ -22,6 +22,7 @@ import {
   type Statement,
   settle,
 } from './flush-statement.ts';
+import { type Created, Outcome, type Saved, type SaveOptions, type Staged } from './outcome.ts';
 import { type Key, keyCondition, keyValues, quoteTable, type Resource, type Row } from './resource.ts';
 import { UnitOfWork } from './unit-of-work.ts';
 
@@ -32,17 +33,14 @@ export interface ModelTransactionOptions {
   /** Lets lone changes of concurrent transactions share a commit. */
   readonly coalescer?: Coalescer;
   readonly onCommit?: (committed: Committed) => void;
+  /** A transaction that this one is a part of, and that somebody else commits. */
+  readonly within?: Enclosing;
 }
 
-/** A row to be created; its key (and row_version) are known after the flush. */
-export interface Created<R = Row> {
-  readonly row: R;
-}
-
-/** A staged builder's outcome, after the flush. */
-export interface Staged {
-  readonly rowCount: number;
-  readonly rows: Row[];
+/** An open transaction around ModelTransactions. Once a part of it was undone, it must not be committed. */
+export interface Enclosing {
+  readonly connection: Connection;
+  undone: boolean;
 }
 
 /**
@@ -73,25 +71,28 @@ export class ModelTransaction<DB = unknown> {
 
   /** Creates a row. The key may be given; otherwise the database makes it, and it is known after the flush. */
   create<R>(resource: Resource<R>, values: Partial<R>): Created<R> {
-    let row: Row | undefined;
-    this.#add({
-      kind: 'create',
-      resource,
-      values: { ...values } as Row,
-      done: (made) => {
-        row = made;
-      },
-    });
+    const made = new Outcome<Row>(`the new ${resource.name}`);
+    this.#add({ kind: 'create', resource, values: { ...values } as Row, done: made.settle });
     return {
       get row(): R {
-        return flushed(row, `the new ${resource.name}`) as R;
+        return made.value as R;
       },
     };
   }
 
   /** Changes fields of a row. If the row is not there, or not at `ifVersion`, the flush fails: `not_found` or `stale`. */
-  save<R>(resource: Resource<R>, key: Key, values: Partial<R>, options: { ifVersion?: number } = {}): void {
-    this.#add({ kind: 'save', resource, key, values: { ...values } as Row, ...options });
+  save<R>(resource: Resource<R>, key: Key, values: Partial<R>, options: SaveOptions<R> = {}): Saved<R> {
+    const saved = new Outcome<Row | undefined>(`the saved ${resource.name}`);
+    const { ifVersion, when, returning = when && [] } = options;
+    this.#add({
+      ...{ kind: 'save', resource, key, values: { ...values } as Row, ifVersion, done: saved.settle },
+      ...{ when: when as Row | undefined, ...(returning === undefined ? {} : { returning }) },
+    });
+    return {
+      get row(): Partial<R> | undefined {
+        return saved.value as Partial<R> | undefined;
+      },
+    };
   }
 
   /** Deletes a row. If it is not there, or not at `ifVersion`, the flush fails: `not_found` or `stale`. */
@@ -101,21 +102,14 @@ export class ModelTransaction<DB = unknown> {
 
   /** Takes any Kysely insert, update or delete builder into the flush; with `returning` its rows are known afterwards. */
   stage(builder: OperationNodeSource): Staged {
-    let rows: Row[] | undefined;
-    const node = stagedNode(builder);
-    this.#add({
-      kind: 'stage',
-      node,
-      done: (made) => {
-        rows = made;
-      },
-    });
+    const made = new Outcome<Row[]>('the staged statement');
+    this.#add({ kind: 'stage', node: stagedNode(builder), done: made.settle });
     return {
       get rowCount(): number {
-        return flushed(rows, 'the staged statement').length;
+        return made.value.length;
       },
       get rows(): Row[] {
-        return flushed(rows, 'the staged statement');
+        return made.value;
       },
     };
   }
@@ -149,7 +143,7 @@ export class ModelTransaction<DB = unknown> {
     this.#assertOpen();
     const statements = this.#work.takeStatements();
     const committed =
-      this.#opening === undefined && statements.length <= 1
+      this.#opening === undefined && statements.length <= 1 && !this.#options.within
         ? await this.#commitAtOnce(statements[0] ?? [])
         : await this.#commitOpened(statements);
     if (committed.tid !== null) this.#options.onCommit?.(committed);
@@ -162,6 +156,10 @@ export class ModelTransaction<DB = unknown> {
     this.#over = true;
     const connection = await this.#opening?.catch(() => undefined);
     if (!connection) return;
+    if (this.#options.within) {
+      this.#options.within.undone = true;
+      return;
+    }
     try {
       await connection.query('ROLLBACK');
       connection.release();
@@ -191,7 +189,8 @@ export class ModelTransaction<DB = unknown> {
         }
       }
     } catch (error) {
-      throw await explain(this.#options.database, error, changes);
+      // On the same connection: when each of a pool's had failed and asked for another, none would come.
+      throw await explain(connection, error, changes);
     } finally {
       this.#over = true;
       connection.release();
@@ -210,7 +209,8 @@ export class ModelTransaction<DB = unknown> {
       const answer = await coalescer.run({ statement, flush, table: lone.resource.table, key });
       if (answer === 'alone') return undefined;
       this.#over = true;
-      return drawnByNotices(met(statement, answer).notices);
+      settle(changes, met(statement, answer).rows[0] ?? {});
+      return drawnByNotices(answer.notices);
     } catch (error) {
       this.#over = true;
       throw await explain(this.#options.database, error, changes);
@@ -224,9 +224,11 @@ export class ModelTransaction<DB = unknown> {
       text: 'SELECT tid, changes FROM tidemark.drawn()',
       parameters: [],
     });
-    await this.#run(connection, { text: 'COMMIT', parameters: [] });
+    if (!this.#options.within) {
+      await this.#run(connection, { text: 'COMMIT', parameters: [] });
+      connection.release();
+    }
     this.#over = true;
-    connection.release();
     const { tid, changes } = rows[0] as { tid: string | null; changes: string | null };
     return { tid: tid === null ? null : Number(tid), changes: Number(changes ?? 0) };
   }
@@ -261,13 +263,14 @@ export class ModelTransaction<DB = unknown> {
 
   async #begin(): Promise<Connection> {
     const actor = this.#setting({});
-    const connection = await this.#options.database.connect();
+    const { within, database } = this.#options;
+    const connection = within?.connection ?? (await database.connect());
     try {
-      await connection.query('BEGIN');
+      if (!within) await connection.query('BEGIN');
       await connection.query(`SELECT set_config('tidemark.actor', $1, true)`, [actor]);
       return connection;
     } catch (error) {
-      connection.release(error as Error);
+      if (!within) connection.release(error as Error);
       throw translate(error);
     }
   }
@@ -293,8 +296,3 @@ export class ModelTransaction<DB = unknown> {
 
 /** Deadlock and serialization failure: the statement has left nothing behind. */
 const RETRIABLE = new Set(['40P01', '40001']);
-
-function flushed<T>(value: T | undefined, what: string): T {
-  if (value === undefined) throw new KernelError('conflict', `${what} is known after the flush only`);
-  return value;
-}

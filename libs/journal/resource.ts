@@ -15,6 +15,10 @@ export interface Resource<R = unknown> {
   readonly versioned: boolean;
   /** A unique column by which people name a row, where there is one. */
   readonly alias?: string;
+  /** Columns that hold JSON objects whose keys are journaled one by one, as fields `<column>.<key>`: `journal_table(…, json_keys => …)`. */
+  readonly jsonKeys?: readonly string[];
+  /** The column that holds the id of the project to which a row belongs, where rows belong to projects. */
+  readonly project?: string;
   /** Carries the row type; never set. */
   readonly row?: R | undefined;
 }
@@ -28,6 +32,10 @@ export interface ResourceDefinition {
   /** Default: true. */
   versioned?: boolean;
   alias?: string;
+  /** The column by which rows belong to projects, null for none: who may read and change a row, roles in its project decide. */
+  project?: string;
+  /** Default: none. */
+  jsonKeys?: readonly string[];
 }
 
 /** Declares a resource. The table is journaled by `tidemark.journal_table()` in a migration; the kernel checks at start that it is. */
@@ -41,6 +49,8 @@ export function defineResource<R = Row>(definition: ResourceDefinition): Resourc
     key: Object.freeze([...key]),
     versioned: definition.versioned ?? true,
     ...(definition.alias === undefined ? {} : { alias: definition.alias }),
+    ...(definition.project === undefined ? {} : { project: definition.project }),
+    ...(definition.jsonKeys === undefined ? {} : { jsonKeys: Object.freeze([...definition.jsonKeys]) }),
   });
 }
 

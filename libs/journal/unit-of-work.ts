@@ -28,6 +28,7 @@ export class UnitOfWork {
       throw new KernelError('conflict', `${touchedRow(change)} is deleted earlier in this transaction`);
     } else if (change.kind === 'save') {
       earlier.values = { ...earlier.values, ...change.values };
+      if (earlier.kind === 'save') tellBoth(earlier, change);
     } else {
       this.#pending.splice(this.#pending.indexOf(earlier), 1);
       if (earlier.kind === 'save') this.#pending.push({ ...change, ifVersion: earlier.ifVersion ?? change.ifVersion });
@@ -53,8 +54,24 @@ export class UnitOfWork {
   #mergeable(change: PendingSave | PendingDelete): Exclude<PendingChange, { kind: 'stage' }> | undefined {
     const last = this.#pending.findLast((p) => p.kind === 'stage' || p.resource.table === change.resource.table);
     if (last === undefined || last.kind === 'stage' || touchedRow(last) !== touchedRow(change)) return undefined;
-    return last;
+    // whether a save with `when` happens, only the database can tell
+    return conditional(last) || conditional(change) ? undefined : last;
   }
+}
+
+function conditional(change: PendingChange): boolean {
+  return change.kind === 'save' && change.when !== undefined;
+}
+
+/** Of two saves that have become one, both are told of the row. */
+function tellBoth(earlier: PendingSave, later: PendingSave): void {
+  if (later.returning === undefined) return;
+  const { done } = earlier;
+  earlier.returning = [...(earlier.returning ?? []), ...later.returning];
+  earlier.done = (row) => {
+    done?.(row);
+    later.done?.(row);
+  };
 }
 
 /**

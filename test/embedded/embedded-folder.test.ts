@@ -57,6 +57,9 @@ describe('the data folder of the embedded database', () => {
 
   (asRoot ? it : it.skip)('names another folder when the account of PostgreSQL cannot enter it', async () => {
     chmodSync(folder, 0o700);
+    // as a fresh machine has it, and as one on which it was made closed
+    mkdirSync('/var/lib/tidemark', { recursive: true });
+    chmodSync('/var/lib/tidemark', 0o700);
     const { clusterDir, works } = await startAndStop(join(folder, '.tidemark'));
     expect(works).toBe(true);
     expect(readFileSync(join(folder, '.tidemark/location'), 'utf8').trim()).toBe(clusterDir);

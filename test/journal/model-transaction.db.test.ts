@@ -71,13 +71,13 @@ describe('a commit', () => {
     const tx = begin();
     const created = tx.create(page, { name: 'first', text: 'hello' });
     const committed = await tx.commit();
-    expect(committed).toEqual({ tid: before + 1, changes: 1 });
+    expect(committed).toEqual({ tid: before + 1, changes: 1, time: expect.any(String) });
     expect(created.row).toMatchObject({ row_version: 1 });
     const { rows } = await database.query(
-      'SELECT author, host(ipnr) AS ipnr, origin FROM page_journal WHERE tid = $1',
-      [committed.tid],
+      `SELECT author, host(ipnr) AS ipnr, origin, time = $2 AS at_that_time FROM page_journal WHERE tid = $1`,
+      [committed.tid, committed.time],
     );
-    expect(rows).toEqual([{ author: 'joe', ipnr: '10.0.0.1', origin }]);
+    expect(rows).toEqual([{ author: 'joe', ipnr: '10.0.0.1', origin, at_that_time: true }]);
   });
 
   it('that changes nothing draws no tid', async () => {
@@ -320,4 +320,22 @@ it('concurrent flushes of several hot rows neither deadlock nor lose an update n
     `SELECT * FROM (SELECT id, tid, row_version - lag(row_version) OVER (PARTITION BY id ORDER BY tid) AS step FROM page_journal WHERE change = 'MODIFY') s WHERE step <> 1`,
   );
   expect(inversions).toEqual([]);
+});
+
+it('as many changes that fail at once as the pool has connections all learn why', async () => {
+  const id = await create('Contended');
+  const small = Database.open<Tables>({ url: test.url, poolSize: 2 });
+  const outcomes = await Promise.all(
+    Array.from({ length: 6 }, async (_, n) => {
+      const tx = new ModelTransaction<Tables>({ database: small, origin }).prepare({ author: 'joe' });
+      tx.save(page, id, { hits: n }, { ifVersion: 77 });
+      tx.create(page, { name: `Beside ${n}`, text: 'x' });
+      return tx.commit().then(
+        () => 'done',
+        (error: { code?: string }) => error.code,
+      );
+    }),
+  );
+  expect(outcomes).toEqual(Array(6).fill('stale'));
+  await small.close();
 });

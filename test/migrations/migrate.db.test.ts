@@ -3,7 +3,8 @@ import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { Database, migrate, migrationStatus, migrationsFolder } from '#libs/database';
+import { Database } from '#libs/database';
+import { migrate, migrationStatus, migrationsFolder } from '#libs/migrations';
 import { type TestDatabase, testDatabase } from '../support/test-database.ts';
 
 let test: TestDatabase;
@@ -25,7 +26,7 @@ afterEach(async () => {
 const write = (file: string, text: string) => writeFileSync(join(folder, file), text);
 const names = async () =>
   (await readdir(migrationsFolder))
-    .filter((file) => file.endsWith('.sql'))
+    .filter((file) => /^\d{4}_.*\.sql$/.test(file))
     .map((file) => file.slice(0, -4))
     .sort();
 
