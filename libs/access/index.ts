@@ -1,12 +1,28 @@
 export { ensureAdminToken } from './admin-token.ts';
 export { type AccessOptions, authenticate } from './authenticate.ts';
-export type { Token } from './tokens.queries.ts';
+export type { Identity } from './identity.ts';
 export {
-  type CreatedToken,
-  createToken,
-  findToken,
-  type Identity,
-  listTokens,
-  type NewToken,
-  revokeToken,
-} from './tokens.ts';
+  DEFAULTS,
+  type Least,
+  PERMISSIONS,
+  type Permission,
+  Permissions,
+  type PermissionTable,
+} from './permissions.ts';
+export { isRole, ROLES, type Role } from './roles.ts';
+export { type Projects, RowProjects } from './row-projects.ts';
+export type { Token, TokenRange } from './tokens.queries.ts';
+export { type CreatedToken, createToken, listTokens, type NewToken, revokeToken, verifyToken } from './tokens.ts';
+export type { User, UserRange } from './users.queries.ts';
+export {
+  addUser,
+  disableUser,
+  type Grant,
+  getUser,
+  grantRole,
+  listUsers,
+  type NewUser,
+  revokeRole,
+  setEmail,
+} from './users.ts';
+export { type Reach, type ReadableProjects, Visibility } from './visibility.ts';

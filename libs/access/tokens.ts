@@ -1,15 +1,22 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { KernelError, type Queryable } from '#libs/database';
-import { insertToken, selectTokens, selectTokensNamed, type Token, updateRevoked, useToken } from './tokens.queries.ts';
-
-/** Who makes a request: the user its token belongs to, and what the user may do. */
-export interface Identity {
-  readonly user: string;
-  readonly roles: readonly string[];
-}
+import { type Identity, identityOf } from './identity.ts';
+import { checkRoles, highest, ROLES } from './roles.ts';
+import {
+  insertToken,
+  selectTokens,
+  selectTokensNamed,
+  type Token,
+  type TokenRange,
+  updateRevoked,
+  useToken,
+} from './tokens.queries.ts';
+import { selectUser } from './users.queries.ts';
+import { checkUserName } from './users.ts';
 
 export interface NewToken {
   readonly user: string;
+  /** The most that the token lends of its user's roles; none: whatever they are when it is used. */
   readonly roles?: readonly string[];
   /** Never, if not given. */
   readonly expires?: Date;
@@ -22,43 +29,67 @@ export interface CreatedToken {
   readonly id: number;
 }
 
-/** Makes a token for a user. KernelError `invalid` for an unusable name or role, or an expiry that has passed. */
+/**
+ * Makes a token for a user; with roles also for one who does not exist yet, who is made with these roles. KernelError `invalid` for an
+ * unusable name, role or expiry, `not_found` for an unknown user without roles, `conflict` for a disabled one, `forbidden` for a role above
+ * those of the user.
+ */
 export async function createToken(db: Queryable, { user, roles = [], expires }: NewToken): Promise<CreatedToken> {
-  if (!/^[^\p{Cc}]{1,200}$/u.test(user) || user.trim() !== user) {
-    throw new KernelError(
-      'invalid',
-      `"${user}" is not a user name: 1 to 200 characters, no control characters or spaces around`,
-    );
-  }
-  for (const role of roles) {
-    if (!/^[a-z][a-z0-9_-]{0,62}$/.test(role)) {
-      throw new KernelError('invalid', `"${role}" is not a role: small letters, digits, - and _`);
-    }
-  }
+  checkUserName(user);
+  checkRoles(roles);
   if (expires !== undefined && !(expires.getTime() > Date.now())) {
     throw new KernelError('invalid', 'a token must expire in the future');
   }
+  await checkOwner(db, user, roles);
   return storeToken(db, newTokenText(), { user, roles, ...(expires === undefined ? {} : { expires }) });
 }
 
-/** The owner of a token's text, unless it is unknown, revoked or expired. Notes at most once a minute that it was used. */
-export async function findToken(db: Queryable, token: string): Promise<Identity | undefined> {
-  if (!isTokenText(token)) return undefined;
-  const found = await useToken(db, hashOf(token));
-  return found === undefined ? undefined : { user: found.user, roles: found.roles };
-}
-
-/** Every token that was ever made, the oldest first, without their texts. */
-export async function listTokens(db: Queryable): Promise<Token[]> {
-  return selectTokens(db);
+// A look at things as they are: what a token really lends is judged at each use.
+async function checkOwner(db: Queryable, name: string, roles: readonly string[]): Promise<void> {
+  const user = await selectUser(db, name);
+  if (user === undefined) {
+    if (roles.length > 0) return;
+    throw new KernelError('not_found', `there is no user ${JSON.stringify(name)}: add the user, or name the roles`);
+  }
+  if (user.disabled) throw new KernelError('conflict', `the user ${name} is disabled`);
+  const held = highest([...user.roles, ...Object.values(user.projects).flat()]);
+  const asked = highest(roles);
+  if (asked === undefined || (held && ROLES.indexOf(held) >= ROLES.indexOf(asked))) return;
+  const has = held ? `has the role ${held}` : 'has no role';
+  throw new KernelError('forbidden', `${name} ${has}: a token cannot lend the role ${asked}`);
 }
 
 /**
- * Revokes the token with that id or prefix; again does no harm. Processes honour it within 5 seconds. KernelError
- * `not_found`, or `conflict` when several have the prefix.
+ * Who a token's text stands for, asked of the database, and until when. Notes at most once a minute that it was used. Throws
+ * `unauthenticated`, with the reason, when it is unknown, revoked or expired, or its user disabled.
  */
-export async function revokeToken(db: Queryable, idOrPrefix: string | number): Promise<Token> {
-  const [found, other] = await selectTokensNamed(db, String(idOrPrefix));
+export async function verifyToken(db: Queryable, token: string): Promise<{ identity: Identity; expires: Date | null }> {
+  if (!isTokenText(token)) {
+    throw unauthenticated('this is not a token of this program: one begins with tdm_ and has 47 characters');
+  }
+  const found = await useToken(db, hashOf(token));
+  const prefix = prefixOf(token);
+  if (found === undefined) throw unauthenticated(`the token ${prefix}… is not known here`);
+  if (found.revoked) throw unauthenticated(`the token ${prefix}… was revoked at ${found.revoked.toISOString()}`);
+  if (found.expired) throw unauthenticated(`the token ${prefix}… expired at ${found.expires?.toISOString()}`);
+  if (found.disabled) throw unauthenticated(`the user of the token ${prefix}… is disabled`);
+  const { user, user_roles: userRoles, token_roles: tokenRoles, project_roles: projectRoles } = found;
+  const identity = identityOf({ user, userRoles, tokenRoles, projectRoles: projectRoles ?? {} });
+  return { identity, expires: found.expires };
+}
+
+/** Tokens that were ever made, the oldest first, without their texts; those of one user only where one is named. */
+export async function listTokens(db: Queryable, range: TokenRange = {}): Promise<Token[]> {
+  return selectTokens(db, range);
+}
+
+/**
+ * Revokes the token with that id or prefix; again does no harm. Processes honour it within 5 seconds. KernelError `not_found`, also when it
+ * is another's than the named user's, or `conflict` when several have the prefix.
+ */
+export async function revokeToken(db: Queryable, idOrPrefix: string | number, user?: string): Promise<Token> {
+  const named = await selectTokensNamed(db, String(idOrPrefix));
+  const [found, other] = user === undefined ? named : named.filter((token) => token.user === user);
   if (found === undefined)
     throw new KernelError('not_found', `there is no token with the id or prefix "${idOrPrefix}"`);
   if (other !== undefined) throw new KernelError('conflict', `several tokens begin with "${idOrPrefix}": revoke by id`);
@@ -71,7 +102,7 @@ export async function storeToken(
   token: string,
   { user, roles = [], expires }: NewToken,
 ): Promise<CreatedToken> {
-  const prefix = token.slice(0, 12);
+  const prefix = prefixOf(token);
   const id = await insertToken(db, { prefix, hash: hashOf(token), user, roles, expires: expires ?? null });
   return { token, prefix, id };
 }
@@ -85,5 +116,13 @@ export function isTokenText(text: string): boolean {
 }
 
 export function hashOf(token: string): Buffer {
-  return createHash('sha256').update(token).digest();
+  return hash('sha256', token, 'buffer');
+}
+
+function prefixOf(token: string): string {
+  return token.slice(0, 12);
+}
+
+function unauthenticated(message: string): KernelError {
+  return new KernelError('unauthenticated', message);
 }
