@@ -33,13 +33,25 @@ export async function highestTid(db: Queryable): Promise<number> {
   return rows[0]?.tid ?? 0;
 }
 
-/** Says that a process is alive and where it is, and forgets those that have not said so for a minute. */
-export async function sayAlive(db: Queryable, process: Omit<ProcessStatus, 'started' | 'seen'>): Promise<void> {
+interface Living extends Omit<ProcessStatus, 'started' | 'seen'> {
+  readonly lease: string;
+  readonly listeners: readonly string[];
+  readonly milliseconds: number;
+}
+
+/** Says that a process is alive and where it is, renews its lease, and forgets those that have not said so for a minute. */
+export async function sayAlive(db: Queryable, process: Living): Promise<void> {
   await db.query(
     `WITH gone AS (DELETE FROM tidemark.processes WHERE seen < now() - interval '60 s' AND origin <> $1::uuid)
-     INSERT INTO tidemark.processes (origin, name, host, pid, version, position) VALUES ($1::uuid, $2, $3, $4, $5, $6)
-       ON CONFLICT (origin) DO UPDATE SET seen = now(), position = excluded.position`,
-    [process.origin, process.name, process.host, process.pid, process.version, process.position],
+     INSERT INTO tidemark.processes (origin, name, host, pid, version, position, lease, leased_until, listeners)
+       VALUES ($1::uuid, $2, $3, $4, $5, $6, $7::uuid, clock_timestamp() + $8 * interval '1 ms', $9)
+       ON CONFLICT (origin) DO UPDATE
+         SET seen = now(), position = excluded.position, lease = excluded.lease, leased_until = excluded.leased_until,
+             listeners = excluded.listeners`,
+    [
+      ...[process.origin, process.name, process.host, process.pid, process.version, process.position],
+      ...[process.lease, process.milliseconds, process.listeners],
+    ],
   );
 }
 

@@ -20,6 +20,8 @@ export interface DispatcherOptions {
   readonly name: string;
   readonly version: string;
   readonly log: Log;
+  /** The listeners whose effects this process runs, once it has started. */
+  listeners?(): readonly string[];
 }
 
 export interface DispatchStatus extends TailStatus {
@@ -60,12 +62,14 @@ export class Dispatcher {
       ...this.#options,
       db: database,
       position: () => wholeTid(this.#tail.position),
+      listeners: () => options.listeners?.() ?? [],
     });
   }
 
-  /** Adds a listener; before start. */
+  /** Adds a listener's `onSecondary` and `onDelivered`; before start. */
   listen(listener: Listener): void {
     this.#refuseWhenStarted();
+    if (!listener.onSecondary && !listener.onDelivered) return;
     this.#listeners.push(new ListenerLoop(listener, this.#options.origin, this.#options.log));
   }
 
@@ -167,6 +171,22 @@ export class Dispatcher {
       signal.removeEventListener('abort', close);
       close();
     }
+  }
+
+  /** What this process holds work under; undefined while it must begin nothing. */
+  get lease(): string | undefined {
+    return this.#registry.lease.current;
+  }
+
+  /** How far the tail has come. */
+  get position(): Position {
+    return this.#tail.position;
+  }
+
+  /** A feed of changes from a position on, buffered while its reader keeps up. The reader closes it. */
+  feed(options: Pick<FeedOptions, 'after' | 'wants'>): Feed {
+    if (!this.#started) throw new KernelError('unavailable', 'the dispatcher is not started');
+    return this.#openFeed(options);
   }
 
   status(): DispatchStatus {

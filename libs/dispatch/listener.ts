@@ -2,7 +2,6 @@ import type { JournalEntry, Position } from '#libs/journal';
 import { reason } from './alarm.ts';
 import type { Feed } from './feed.ts';
 import { after } from './page.ts';
-import { runListener, standing } from './primary.ts';
 
 /** Where the program's messages go. pino fits. */
 export interface Log {
@@ -14,18 +13,26 @@ export interface Log {
 
 /**
  * Code that is told of changes, each at most once per process, in tid order. It runs after the commit and beside all others: a slow or
- * throwing listener delays nobody else. A change that made it throw is logged, counted and not told again.
+ * throwing listener delays nobody else. A change that made it throw is logged, counted and not told again: side effects belong to
+ * `onPrimary`, which the effect ledger calls.
  */
 export interface Listener {
   readonly name: string;
   /** Only changes of these resources. */
   readonly resources?: readonly string[];
   /** Only changes of these fields; a CREATE and a DELETE always count. */
-  readonly fields?: readonly string[];
-  /** This process made the change. Not called when it was made with `meta.effects = false`. */
-  onPrimary?(entry: JournalEntry): void | Promise<void>;
+  readonly fields?: readonly string[] | undefined;
   /** Some other process or program made the change. */
   onSecondary?(entry: JournalEntry): void | Promise<void>;
+  /** Any change, this process's own included: for what is shown or passed on in memory. */
+  onDelivered?(entry: JournalEntry, own: boolean): void | Promise<void>;
+}
+
+/** Whether a listener's filter matches a change. */
+export function wants({ resources, fields }: Listener, entry: JournalEntry): boolean {
+  if (resources && !resources.includes(entry.resource)) return false;
+  if (!fields || entry.change === 'CREATE' || entry.change === 'DELETE') return true;
+  return fields.some((field) => Object.hasOwn(entry.values, field));
 }
 
 export interface ListenerStatus {
@@ -36,7 +43,7 @@ export interface ListenerStatus {
   lastError: string | null;
 }
 
-/** One listener's own loop over its feed. */
+/** One listener's own loop over the changes of other processes. */
 export class ListenerLoop {
   readonly status: ListenerStatus;
   readonly #listener: Listener;
@@ -50,11 +57,10 @@ export class ListenerLoop {
     this.#log = log;
   }
 
+  /** Changes that the listener asks for: those of other processes, and all when it has `onDelivered`. */
   wants(entry: JournalEntry): boolean {
-    const { resources, fields } = this.#listener;
-    if (resources && !resources.includes(entry.resource)) return false;
-    if (!fields || entry.change === 'CREATE' || entry.change === 'DELETE') return true;
-    return fields.some((field) => Object.hasOwn(entry.values, field));
+    const told = entry.origin !== this.#origin || this.#listener.onDelivered !== undefined;
+    return told && wants(this.#listener, entry);
   }
 
   /** Runs until the feed ends or, between two entries, the signal comes. */
@@ -72,8 +78,10 @@ export class ListenerLoop {
 
   async #tell(entry: JournalEntry): Promise<void> {
     try {
-      const told = await runListener(this.#listener, entry, standing(entry, this.#origin));
-      if (told) this.status.delivered += 1;
+      const own = entry.origin === this.#origin;
+      if (!own) await this.#listener.onSecondary?.(entry);
+      await this.#listener.onDelivered?.(entry, own);
+      this.status.delivered += 1;
     } catch (error) {
       this.status.failed += 1;
       this.status.lastError = reason(error);

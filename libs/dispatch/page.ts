@@ -1,8 +1,7 @@
 import type { Queryable } from '#libs/database';
 import { type JournalEntry, type JournalPage, type Position, readPage } from '#libs/journal';
 
-const MAX_ENTRIES = 2_000;
-const MAX_BYTES = 8 * 1024 * 1024;
+const LARGEST = { entries: 2_000, bytes: 8 * 1024 * 1024 };
 
 /**
  * Reads the journal in pages of bounded size. The database cuts a page at so many bytes; the number of rows asked for follows
@@ -11,18 +10,21 @@ const MAX_BYTES = 8 * 1024 * 1024;
 export class PageReader {
   readonly #db: Queryable;
   readonly #resource: { resource?: string };
+  readonly #largest: typeof LARGEST;
   #limit = 100;
 
-  constructor(db: Queryable, resource?: string) {
+  constructor(db: Queryable, resource?: string, largest = LARGEST) {
     this.#db = db;
     this.#resource = resource === undefined ? {} : { resource };
+    this.#largest = largest;
   }
 
   async read(after: Position, upto = Number.MAX_SAFE_INTEGER): Promise<JournalPage> {
     const limit = this.#limit;
-    const page = await readPage(this.#db, { after, upto, limit, bytes: MAX_BYTES, ...this.#resource });
-    const fitting = Math.ceil((MAX_BYTES * page.entries.length) / Math.max(page.bytes, 1));
-    if (page.entries.length > 0) this.#limit = Math.max(1, Math.min(MAX_ENTRIES, limit * 2, fitting));
+    const { entries: most, bytes } = this.#largest;
+    const page = await readPage(this.#db, { after, upto, limit, bytes, ...this.#resource });
+    const fitting = Math.ceil((bytes * page.entries.length) / Math.max(page.bytes, 1));
+    if (page.entries.length > 0) this.#limit = Math.max(1, Math.min(most, limit * 2, fitting));
     return page;
   }
 }

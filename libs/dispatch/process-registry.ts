@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import type { Queryable } from '#libs/database';
 import { forgetProcess, sayAlive } from './dispatch.queries.ts';
+import { LEASE, Lease } from './lease.ts';
 import type { Log } from './listener.ts';
 
 export interface ProcessRegistryOptions {
@@ -10,12 +11,15 @@ export interface ProcessRegistryOptions {
   readonly version: string;
   readonly log: Log;
   position(): number;
+  /** The listeners whose effects this process runs. */
+  listeners(): readonly string[];
 }
 
 const EVERY = 2_000;
 
-/** Keeps this process's row in tidemark.processes while it lives. Failures are logged, and tried again. */
+/** Keeps this process's row in tidemark.processes, and with it its lease, while it lives. Failures are logged, and tried again. */
 export class ProcessRegistry {
+  readonly lease = new Lease();
   readonly #options: ProcessRegistryOptions;
   #timer: NodeJS.Timeout | undefined;
   #saying: Promise<void> = Promise.resolve();
@@ -40,9 +44,17 @@ export class ProcessRegistry {
   }
 
   async #sayAlive(): Promise<void> {
-    const { db, origin, name, version, position } = this.#options;
-    const about = { origin, name, host: hostname(), pid: process.pid, version, position: position() };
-    await this.#try(sayAlive(db, about));
+    const { db, origin, name, version, position, listeners } = this.#options;
+    const about = {
+      origin,
+      name,
+      host: hostname(),
+      pid: process.pid,
+      version,
+      position: position(),
+      listeners: listeners(),
+    };
+    await this.#try(this.lease.renew((lease) => sayAlive(db, { ...about, lease, milliseconds: LEASE })));
   }
 
   async #try(action: Promise<void>): Promise<void> {

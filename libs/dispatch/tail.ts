@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { KernelError, type Queryable } from '#libs/database';
 import { frontier, type JournalEntry, type JournalPage, type Position } from '#libs/journal';
 import { Alarm, backoff, reason } from './alarm.ts';
@@ -7,6 +8,8 @@ import { after, PageReader } from './page.ts';
 const QUICK = 1;
 const QUICK_LIMIT = 20;
 const POLL = 250;
+/** Milliseconds between the beginnings of two rounds: under load one reads what several commits have left. */
+const APART = 5;
 
 type Outcome = 'more' | 'moved' | 'held' | 'idle';
 
@@ -23,6 +26,8 @@ export interface TailStatus {
   /** The highest tid that is known to be drawn, and up to which nothing can appear any more. */
   readonly head: number;
   readonly safe: number;
+  /** When entries were delivered last, in milliseconds since 1970; null before the first. */
+  readonly deliveredAt: number | null;
   readonly state: 'stopped' | 'running' | 'failing';
   readonly lastError: string | null;
 }
@@ -38,6 +43,7 @@ export class Tail {
   #position: Position = { tid: 0 };
   #head = 0;
   #safe = 0;
+  #deliveredAt: number | null = null;
   #failures = 0;
   #lastError: string | null = null;
   #running: Promise<void> | undefined;
@@ -54,7 +60,10 @@ export class Tail {
 
   get status(): TailStatus {
     const state = !this.#running ? 'stopped' : this.#failures > 0 ? 'failing' : 'running';
-    return { position: this.#position, head: this.#head, safe: this.#safe, state, lastError: this.#lastError };
+    return {
+      ...{ position: this.#position, head: this.#head, safe: this.#safe },
+      ...{ deliveredAt: this.#deliveredAt, state, lastError: this.#lastError },
+    };
   }
 
   /** Starts after a position, which the caller knows to be safe. */
@@ -80,11 +89,14 @@ export class Tail {
     let quick = QUICK;
     for (let last = false; !last; ) {
       last = this.#stopping;
+      const begun = performance.now();
       const outcome = await this.#attempt();
       if (last || outcome === 'more') continue;
       quick = outcome === 'held' ? Math.min(QUICK_LIMIT, quick * 1.4) : QUICK;
       if (outcome === 'failed') await this.#alarm.wait(backoff(this.#failures, 20, 1_000));
       else await this.#alarm.wait(outcome === 'idle' ? POLL : quick);
+      const early = begun + APART - performance.now();
+      if (early > 0) await pause(early);
     }
   }
 
@@ -149,6 +161,7 @@ export class Tail {
   #deliver(page: JournalPage, position: Position): void {
     this.#position = position;
     this.#head = Math.max(this.#head, position.tid);
+    if (page.entries.length > 0) this.#deliveredAt = Date.now();
     this.#options.deliver(page, position);
   }
 }

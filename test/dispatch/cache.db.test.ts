@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { Cache, CacheDefinition, Dispatcher } from '#libs/dispatch';
 import { frontier } from '#libs/journal';
-import { waitUntil } from '../support/wait-until.ts';
+import { PATIENTLY, waitUntil } from '../support/wait-until.ts';
 import { type Harness, harness, openTransaction } from './harness.ts';
 
 let h: Harness;
@@ -114,7 +114,7 @@ test('a cache that loads while others write is exact, and never shows a state ol
   const { head } = await frontier(h.app);
   const expected = [...(await table())];
   for (const { cache, dispatcher } of caches) {
-    await dispatcher.waitFor(head);
+    await dispatcher.waitFor(head, PATIENTLY);
     expect(sorted(cache.state)).toEqual(expected);
   }
   expect(stepsBack).toEqual([]);
@@ -141,7 +141,7 @@ test('an open transaction that holds the tail does not keep a cache from loading
   await started;
   expect(cache.state.get('1')?.n).toBe(0);
   await holder.end();
-  await dispatcher.waitFor((await frontier(h.app)).head);
+  await dispatcher.waitFor((await frontier(h.app)).head, PATIENTLY);
   expect(cache.state.get('1')?.n).toBe(5);
 });
 
@@ -162,7 +162,7 @@ test('a cache that cannot apply a change is marked broken, reported, and loaded 
   await h.change("INSERT INTO item VALUES (1, 'good')");
   await started;
   const tid = await h.change("INSERT INTO item VALUES (2, 'bad')");
-  await dispatcher.waitFor(tid);
+  await dispatcher.waitFor(tid, PATIENTLY);
   expect(sorted(cache.state).map(([id]) => id)).toEqual(['1', '2']);
   expect(dispatcher.status().caches).toEqual([expect.objectContaining({ state: 'loaded', loads: 2 })]);
   const logged = h.log.lines.filter(({ message }) => message === 'a cache could not apply a change');

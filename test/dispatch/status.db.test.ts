@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { tailStatus } from '#libs/dispatch';
-import { waitUntil } from '../support/wait-until.ts';
+import { PATIENTLY, waitUntil } from '../support/wait-until.ts';
 import { type Harness, harness, openTransaction } from './harness.ts';
 
 let h: Harness;
@@ -69,7 +69,7 @@ test('waitFor gives up after its time with not_caught_up while the tail is held'
   const tid = await h.change('INSERT INTO item VALUES (5)');
   await expect(dispatcher.waitFor(tid, { timeout: 100 })).rejects.toMatchObject({ code: 'not_caught_up' });
   await holder.end();
-  await dispatcher.waitFor(tid);
+  await dispatcher.waitFor(tid, PATIENTLY);
 });
 
 test('a prepared transaction is named by its gid', async () => {

@@ -1,0 +1,27 @@
+import type { Queryable } from '#libs/database';
+import { unknownListener } from './listeners-admin.queries.ts';
+
+/** Throws `not_found`. */
+export async function deletePosition(tx: Queryable, listener: string): Promise<void> {
+  const { rowCount } = await tx.query('DELETE FROM tidemark.listener_positions WHERE listener = $1', [listener]);
+  if (rowCount === 0) throw unknownListener(listener);
+}
+
+/** The living processes that have a listener, as people name them. */
+export async function servingProcesses(db: Queryable, listener: string): Promise<string[]> {
+  const { rows } = await db.query<{ process: string }>(
+    `SELECT name || ' on ' || host || ' (' || pid || ')' AS process FROM tidemark.processes
+       WHERE leased_until > clock_timestamp() AND $1 = ANY (listeners) ORDER BY started`,
+    [listener],
+  );
+  return rows.map(({ process }) => process);
+}
+
+/** How many effects of a listener are not done. */
+export async function countOpen(db: Queryable, listener: string): Promise<number> {
+  const { rows } = await db.query<{ open: number }>(
+    `SELECT count(*)::int AS open FROM tidemark.effects WHERE listener = $1 AND state IN ('pending', 'failed', 'parked')`,
+    [listener],
+  );
+  return rows[0]?.open ?? 0;
+}

@@ -1,0 +1,84 @@
+import type { ConnectionSource, Queryable } from '#libs/database';
+import { wants } from '#libs/dispatch';
+import { type JournalEntry, type Position, readPage } from '#libs/journal';
+import type { EffectId, EffectListener } from './effect.ts';
+import { advance, enter, lockPositions, type PositionRow } from './effects.queries.ts';
+
+const PAGE = 2_000;
+const BYTES = 8 * 1024 * 1024;
+
+/** Whether a change was made with the wish that it have no side effects: `meta.effects = false`, which importer and owner may say. */
+export function muted(entry: JournalEntry): boolean {
+  return entry.meta?.['effects'] === false;
+}
+
+/**
+ * Enters effects that the process which made a change has not entered itself: because it died, because it was slow, or because there is
+ * none. Works on the positions that no other process works on. Returns how many effects it has entered, and the tid that all its
+ * listeners have reached.
+ */
+export async function sweep(
+  database: ConnectionSource,
+  listeners: ReadonlyMap<string, EffectListener>,
+  upto: number,
+): Promise<{ entered: number; reached: number }> {
+  const connection = await database.connect();
+  try {
+    await connection.query('BEGIN');
+    const positions = await lockPositions(connection, [...listeners.keys()], upto);
+    const swept =
+      positions.length === 0 ? { entered: 0, reached: upto } : await sweepFrom(connection, listeners, positions, upto);
+    await connection.query('COMMIT');
+    connection.release();
+    return swept;
+  } catch (error) {
+    connection.release(error as Error);
+    throw error;
+  }
+}
+
+async function sweepFrom(
+  tx: Queryable,
+  listeners: ReadonlyMap<string, EffectListener>,
+  positions: readonly PositionRow[],
+  upto: number,
+): Promise<{ entered: number; reached: number }> {
+  const start = Math.min(...positions.map(({ tid }) => tid));
+  let at: Position = { tid: start };
+  let entered = 0;
+  let reached = start;
+  // More than one page only inside a tid that is larger than one.
+  while (reached === start && start < upto) {
+    const page = await readPage(tx, { after: at, upto, limit: PAGE, bytes: BYTES });
+    entered += await enter(tx, matches(listeners, positions, page.entries));
+    const last = page.cut ? page.entries.at(-1) : undefined;
+    reached = last ? last.tid - 1 : upto;
+    if (last) at = { tid: last.tid, resource: last.resource, id: last.id };
+  }
+  await advance(
+    tx,
+    positions.map(({ listener }) => listener),
+    reached,
+  );
+  return { entered, reached };
+}
+
+function matches(
+  listeners: ReadonlyMap<string, EffectListener>,
+  positions: readonly PositionRow[],
+  entries: readonly JournalEntry[],
+): (EffectId & { origin: string | null })[] {
+  return entries
+    .filter((entry) => !muted(entry))
+    .flatMap((entry) =>
+      positions
+        .filter(({ listener, tid }) => entry.tid > tid && wants(listeners.get(listener) as EffectListener, entry))
+        .map(({ listener }) => ({
+          listener,
+          tid: entry.tid,
+          resource: entry.resource,
+          id: entry.id,
+          origin: entry.origin,
+        })),
+    );
+}
