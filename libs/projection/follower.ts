@@ -1,0 +1,187 @@
+import { type Connection, type ConnectionSource, KernelError } from '#libs/database';
+import { Alarm, backoff, type Dispatcher, type Log, reason, wholeTid } from '#libs/dispatch';
+import { advance, type Prepared, prepare } from './advance.ts';
+import { claim, enterFailure, moveCheckpoint, storedProjection } from './projection.queries.ts';
+import { concerns, type Projection } from './projection.ts';
+
+const LOOK_EVERY = 1_000;
+/** While somebody waits for what another process is to do. */
+const LOOK_WHILE_WAITING = 5;
+/** What others have changed they apply themselves, if they live. */
+const LEAVE_TO_OTHERS = 30;
+
+export interface FollowerOptions {
+  readonly database: ConnectionSource;
+  readonly dispatcher: Dispatcher;
+  readonly origin: string;
+  readonly log: Log;
+  /** The database holds an older version's rows. Returns when that is no longer so, or it cannot be helped now. */
+  rebuild(projection: Projection): Promise<void>;
+}
+
+/** One projection as this process sees it. */
+export interface FollowerStatus {
+  readonly name: string;
+  readonly state: 'starting' | 'following' | 'failing' | 'outdated';
+  /** The checkpoint, as it was last seen. */
+  readonly tid: number;
+  readonly lastError: string | null;
+}
+
+/**
+ * Keeps a projection current: takes its checkpoint (FOR UPDATE SKIP LOCKED) for one batch at a time, so that any process does the work, one
+ * at a time, and one that dies leaves it to the others at once.
+ */
+export class Follower {
+  readonly projection: Projection;
+  readonly #options: FollowerOptions;
+  readonly #alarm = new Alarm();
+  readonly #stopped = new Alarm();
+  readonly #waiting = new Set<() => void>();
+  #prepared: Prepared | undefined;
+  #state: FollowerStatus['state'] = 'starting';
+  #tid = -1;
+  #failures = 0;
+  #lastError: string | null = null;
+  #runs = false;
+  #loops: Promise<void>[] = [];
+  #feed: { close(): void } | undefined;
+
+  constructor(projection: Projection, options: FollowerOptions) {
+    this.projection = projection;
+    this.#options = options;
+  }
+
+  get status(): FollowerStatus {
+    return { name: this.projection.name, state: this.#state, tid: this.#tid, lastError: this.#lastError };
+  }
+
+  start(): void {
+    this.#runs = true;
+    this.#loops = [this.#listen(), this.#run()];
+  }
+
+  async stop(): Promise<void> {
+    this.#runs = false;
+    this.#feed?.close();
+    this.#alarm.ring();
+    this.#stopped.ring();
+    await Promise.all(this.#loops);
+  }
+
+  /** Waits until the rows reflect every change up to a tid, which the tail must have passed. False when that takes too long. */
+  async waitFor(tid: number, timeout: number): Promise<boolean> {
+    if (this.#tid >= tid) return true;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => resolve(false), timeout);
+    const look = () => {
+      if (this.#tid >= tid) resolve(true);
+    };
+    this.#waiting.add(look);
+    this.#alarm.ring();
+    const met = await promise;
+    clearTimeout(timer);
+    this.#waiting.delete(look);
+    return met;
+  }
+
+  /** Rings when there is something to do; what moves only the position waits. */
+  async #listen(): Promise<void> {
+    const { dispatcher, origin } = this.#options;
+    const wants = (entry: Parameters<typeof concerns>[1]) => concerns(this.projection, entry);
+    const feed = dispatcher.feed({ after: dispatcher.position, wants });
+    this.#feed = feed;
+    for (let batch = await feed.next(); batch && this.#runs; batch = await feed.next()) {
+      if (batch.entries.some((entry) => entry.origin === origin)) this.#alarm.ring();
+      else if (batch.entries.length > 0) setTimeout(() => this.#alarm.ring(), LEAVE_TO_OTHERS).unref();
+    }
+  }
+
+  async #run(): Promise<void> {
+    while (this.#runs) {
+      let more = false;
+      try {
+        more = await this.#step();
+        this.#failures = 0;
+        this.#lastError = null;
+      } catch (error) {
+        await this.#failed(error);
+      }
+      for (const look of this.#waiting) look();
+      if (!this.#runs) return;
+      // not cut short by changes: what fails would fail for each of them
+      if (this.#failures > 0) await this.#stopped.wait(backoff(this.#failures, 100, 30_000));
+      else if (!more) await this.#alarm.wait(this.#waiting.size > 0 ? LOOK_WHILE_WAITING : LOOK_EVERY);
+    }
+  }
+
+  /** One batch, if it is for this process to do. Returns whether there is more. */
+  async #step(): Promise<boolean> {
+    const { name, version } = this.projection;
+    const upto = wholeTid(this.#options.dispatcher.position);
+    const reached = await this.#batch(upto);
+    if (reached !== undefined) {
+      this.#state = 'following';
+      this.#tid = reached;
+      return reached < upto;
+    }
+    const stored = await storedProjection(this.#options.database, name);
+    if (!stored) throw new KernelError('configuration', `no migration has called tidemark.projection('${name}', …)`);
+    const fits = stored.version === 0 || stored.version === version;
+    this.#state = fits ? 'following' : 'outdated';
+    // what another version's rows reflect is not what this process waits for
+    this.#tid = fits ? stored.tid : -1;
+    if (stored.version > 0 && stored.version < version) await this.#options.rebuild(this.projection);
+    return false;
+  }
+
+  async #batch(upto: number): Promise<number | undefined> {
+    const { database, origin } = this.#options;
+    const { name, version } = this.projection;
+    this.#prepared ??= await prepare(database, this.projection);
+    const prepared = this.#prepared;
+    return within(database, async (tx) => {
+      const from = await claim(tx, name, version, upto);
+      if (from === undefined) return undefined;
+      const reached = await advance(tx, prepared, { from, upto, into: 'live' });
+      await moveCheckpoint(tx, this.projection, { tid: reached, origin });
+      return reached;
+    });
+  }
+
+  async #failed(error: unknown): Promise<void> {
+    const { database, log } = this.#options;
+    this.#failures += 1;
+    this.#state = 'failing';
+    this.#lastError = reason(error);
+    // the tables may have been changed
+    this.#prepared = undefined;
+    if (this.#failures > 1) return;
+    log.error({ err: error, projection: this.projection.name }, 'a projection cannot be kept current');
+    await enterFailure(database, this.projection.name, this.#lastError).catch(() => undefined);
+  }
+}
+
+/** Runs work in a transaction of its own; when it throws, nothing has changed. */
+export async function within<T>(
+  database: ConnectionSource,
+  work: (tx: Connection) => Promise<T>,
+  begin = 'BEGIN',
+): Promise<T> {
+  const connection = await database.connect();
+  try {
+    await connection.query(begin);
+    const result = await work(connection);
+    await connection.query('COMMIT');
+    connection.release();
+    return result;
+  } catch (error) {
+    try {
+      await connection.query('ROLLBACK');
+      connection.release();
+    } catch (broken) {
+      connection.release(broken as Error);
+    }
+    throw error;
+  }
+}

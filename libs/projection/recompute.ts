@@ -1,0 +1,28 @@
+import type { ConnectionSource } from '#libs/database';
+import { frontier } from '#libs/journal';
+import { prepare } from './advance.ts';
+import { within } from './follower.ts';
+import type { KeyedStatements } from './keyed-statements.ts';
+import { beginAnewAt, holdCheckpoint } from './projection.queries.ts';
+import type { KeyedProjection } from './projection.ts';
+
+/** Computes some keys of a keyed projection anew from the source rows. Its checkpoint stays: what comes later is applied as ever. */
+export async function recomputeKeys(
+  database: ConnectionSource,
+  projection: KeyedProjection,
+  keys: readonly (readonly unknown[])[],
+): Promise<void> {
+  await within(database, async (tx) => {
+    await holdCheckpoint(tx, projection.name);
+    const { statements } = await prepare(tx, projection);
+    await tx.query((statements as KeyedStatements).liveSome, [JSON.stringify(keys)]);
+  });
+}
+
+/** Takes back a checkpoint that is further than the journal: what the rows reflect nobody knows, so a rebuild has to follow. */
+export async function distrustCheckpoint(database: ConnectionSource, name: string): Promise<void> {
+  await within(database, async (tx) => {
+    await holdCheckpoint(tx, name);
+    await beginAnewAt(tx, name, (await frontier(tx)).safe);
+  });
+}
