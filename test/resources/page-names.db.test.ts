@@ -4,6 +4,7 @@ import type { Cache, Log } from '#libs/dispatch';
 import { createKernel, type Kernel } from '#libs/kernel';
 import { deletePage, type PageNames, pageNames, putPage, renamePage, resources } from '#libs/resources';
 import { type TestDatabase, testDatabase } from '../support/test-database.ts';
+import { PATIENTLY } from '../support/wait-until.ts';
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 const joe = { author: 'joe' };
@@ -28,7 +29,7 @@ afterAll(async () => {
 
 async function listed(): Promise<string[]> {
   const { rows } = await database.query<{ tid: number }>('SELECT max(tid) AS tid FROM wiki_journal');
-  await kernel.dispatcher.waitFor(rows[0]?.tid ?? 0);
+  await kernel.dispatcher.waitFor(rows[0]?.tid ?? 0, PATIENTLY);
   return cache.state.list({ limit: 500 });
 }
 

@@ -1,4 +1,4 @@
-import { KernelError, type Queryable } from '#libs/database';
+import { gathered, KernelError, type Queryable } from '#libs/database';
 import { type Change, changesOf, findId, findIdAsOf, resolveAsOf, rowAsOf } from '#libs/journal';
 import { checkName, type Page, wiki } from './wiki.ts';
 
@@ -57,6 +57,16 @@ export async function findPageAt(db: Queryable, id: string, tid: number): Promis
     row_version: entry.row_version ?? 0,
   };
 }
+
+/** Where the living page of a name stands. */
+export const findPageRow = gathered<string, Pick<Page, 'id' | 'row_version'>>(async (db, names) => {
+  const { rows } = await db.query<{ name: string; id: string; row_version: number }>(
+    'SELECT name, id::text AS id, row_version FROM wiki WHERE name = ANY($1)',
+    [names],
+    'tidemark_wiki_rows',
+  );
+  return new Map(rows.map(({ name, id, row_version }) => [name, { id, row_version }]));
+});
 
 /** The living page of a name and its last change, in one snapshot. */
 export async function findPage(db: Queryable, name: string): Promise<Page | undefined> {

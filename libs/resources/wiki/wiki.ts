@@ -1,5 +1,6 @@
 import { KernelError } from '#libs/database';
 import { defineResource, type Resource } from '#libs/journal';
+import { characterProblem, checkCharacters } from '../characters.ts';
 
 /** A row of the table. Exactly one of text and bytes is set: bytes hold contents that are not UTF-8 or hold NUL. */
 export interface WikiRow {
@@ -49,12 +50,10 @@ export function checkText(text: string, path = 'text'): void {
   }
 }
 
-/** Throws `invalid` for NUL and for half a surrogate pair, which no text in PostgreSQL can hold. */
-export function checkCharacters(text: string, path: string): void {
-  const reason = characterProblem(text);
-  if (reason !== undefined) throw invalid(path, `${path} ${reason}`);
+/** Whether a text can be a page's name. */
+export function isPageName(name: string): boolean {
+  return nameProblem(name) === undefined;
 }
-
 function nameProblem(name: string): string | undefined {
   if (name === '') return 'must not be empty';
   const segments = name.split('/');
@@ -64,12 +63,6 @@ function nameProblem(name: string): string | undefined {
   if (characters !== undefined) return characters;
   if ([...name].length > MAX_NAME_CHARACTERS) return `must not exceed ${MAX_NAME_CHARACTERS} characters`;
   if (Buffer.byteLength(name) > MAX_NAME_BYTES) return `must not exceed ${MAX_NAME_BYTES} bytes of UTF-8`;
-  return undefined;
-}
-
-function characterProblem(text: string): string | undefined {
-  if (text.includes('\0')) return 'must not hold a NUL character';
-  if (!text.isWellFormed()) return 'must be well-formed Unicode, without half a surrogate pair';
   return undefined;
 }
 

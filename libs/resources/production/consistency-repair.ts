@@ -1,0 +1,87 @@
+import type { ConnectionSource, Queryable } from '#libs/database';
+import type { Actor, Writer } from '#libs/journal';
+import { holdCheckpoint } from '#libs/projection';
+import { type EntityScope, enterFindings, keyOf, listEntityKeys } from './consistency.queries.ts';
+import type { EntityKey, Inconsistency } from './consistency.ts';
+import { recomputeEntities } from './consistency-repair.queries.ts';
+import { entityTaskStatusProjection } from './entity-task-status.projection.ts';
+import { consistencyRepair } from './project-rules.ts';
+import { type Validated, type Validation, validateEntities } from './validate-entities.ts';
+
+/** An entity whose projection differs from its tasks, and how. */
+export interface RepairedEntity extends EntityKey {
+  readonly inconsistencies: readonly Inconsistency[];
+}
+
+export interface Repaired {
+  readonly tid: number | null;
+  /** What was mended; of a dry run, what would be. */
+  readonly repaired: readonly RepairedEntity[];
+  /** What no repair of the projection mends: tasks that differ from their journal, or break a rule. */
+  readonly remaining: readonly RepairedEntity[];
+}
+
+const PAGE = 500;
+
+/** The entities of a scope that are inconsistent, of some entities or all. */
+export async function findInconsistent(
+  database: ConnectionSource & Queryable,
+  scope: EntityScope,
+  entities?: readonly EntityKey[],
+): Promise<Validated[]> {
+  const bad = (found: readonly Validated[]) => found.filter(({ validation }) => !validation.valid);
+  if (entities) return bad(await validateEntities(database, entities));
+  const all: Validated[] = [];
+  let keys = await listEntityKeys(database, scope, undefined, PAGE);
+  while (keys.length > 0) {
+    all.push(...bad(await validateEntities(database, keys)));
+    keys = keys.length < PAGE ? [] : await listEntityKeys(database, scope, keys.at(-1), PAGE);
+  }
+  return all;
+}
+
+/** What a repair of entities comes to. */
+export function planRepair(found: readonly Validated[]): Omit<Repaired, 'tid'> {
+  const of = (wanted: (one: Inconsistency) => boolean) =>
+    found.flatMap(({ validation: { entity_type, entity_id, inconsistencies } }) => {
+      const some = inconsistencies.filter(wanted);
+      return some.length === 0 ? [] : [{ entity_type, entity_id, inconsistencies: some }];
+    });
+  return {
+    repaired: of(({ source, kind }) => source === 'projection' && kind !== 'stale'),
+    remaining: of(({ source, kind }) => source !== 'projection' && kind !== 'stale'),
+  };
+}
+
+/**
+ * Computes the projection's rows of entities anew from their tasks, and journals who did it, in one transaction, during which nobody else
+ * moves the projection. Only entities that differ are touched; tasks never are. The writer must be an open transaction.
+ */
+export async function repairEntities(tx: Writer, actor: Actor, found: readonly Validated[]): Promise<Repaired> {
+  const plan = planRepair(found);
+  if (plan.repaired.length === 0) return { tid: null, ...plan };
+  await holdCheckpoint(tx.database, entityTaskStatusProjection.name);
+  await recomputeEntities(tx.database, plan.repaired);
+  const { tid } = await tx.transaction(actor, (model) => {
+    for (const [project_id, entities] of byProject(plan.repaired, found)) {
+      model.create(consistencyRepair, { project_id, entities: JSON.stringify(entities) });
+    }
+  });
+  await enterFindings(tx.database, remainders(plan, found));
+  return { tid, ...plan };
+}
+
+function byProject(repaired: readonly RepairedEntity[], found: readonly Validated[]) {
+  const projects = new Map(found.map(({ validation, project_id }) => [keyOf(validation), project_id]));
+  return Map.groupBy(repaired, (entity) => projects.get(keyOf(entity)) ?? null);
+}
+
+function remainders({ repaired, remaining }: Omit<Repaired, 'tid'>, found: readonly Validated[]) {
+  const mended = new Set(repaired.map(keyOf));
+  const left = new Map(remaining.map((entity) => [keyOf(entity), entity.inconsistencies.length]));
+  return found.flatMap(({ project_id, validation }) => {
+    const { entity_type, entity_id, checked_at }: Validation = validation;
+    if (!mended.has(keyOf(validation))) return [];
+    return [{ entity_type, entity_id, project_id, checked_at, inconsistencies: left.get(keyOf(validation)) ?? 0 }];
+  });
+}

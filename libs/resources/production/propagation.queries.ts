@@ -1,0 +1,77 @@
+import type { Queryable } from '#libs/database';
+import type { EntityScope } from './consistency.queries.ts';
+import type { EntityKey } from './consistency.ts';
+import { shownMoment } from './record.queries.ts';
+
+/** A change of a task's status, and what the task belonged to. */
+export interface StatusChange extends EntityKey {
+  readonly task_id: string;
+  readonly project_id: string;
+  readonly old_status: string;
+  readonly new_status: string;
+}
+
+/** What came of a change of a task's status. */
+export interface Propagation extends Omit<StatusChange, 'project_id'> {
+  readonly consistency_valid: boolean;
+  readonly timestamp: string;
+}
+
+/** The change of a task's status that a tid made, or the last one, as the journal tells it. */
+export async function findChange(
+  db: Queryable,
+  { id, tid }: { id: string; tid?: number },
+): Promise<StatusChange | undefined> {
+  const last = (field: string, upto: string) => `(
+    SELECT h.value #>> '{}' FROM task_journal j JOIN task_history h ON h.tid = j.tid AND h.id = j.id AND h.field = '${field}'
+      WHERE j.id = c.id AND j.tid ${upto} c.tid ORDER BY j.tid DESC LIMIT 1)`;
+  const { rows } = await db.query<StatusChange>(
+    `SELECT c.id AS task_id, ${last('project_id', '<=')} AS project_id, ${last('entity_type', '<=')} AS entity_type,
+         ${last('entity_id', '<=')} AS entity_id, ${last('status', '<')} AS old_status, c.status AS new_status
+       FROM (
+         SELECT j.id, j.tid, h.value #>> '{}' AS status
+           FROM task_journal j JOIN task_history h ON h.tid = j.tid AND h.id = j.id AND h.field = 'status'
+           WHERE j.id = $1 AND j.change = 'MODIFY' AND ($2::bigint IS NULL OR j.tid = $2) ORDER BY j.tid DESC LIMIT 1
+       ) c`,
+    [id, tid ?? null],
+  );
+  const found = rows[0];
+  return found?.old_status ? found : undefined;
+}
+
+const SHOWN = `task_id::text AS task_id, entity_type, entity_id::text AS entity_id, old_status, new_status, consistency_valid,
+  ${shownMoment('"timestamp"')} AS "timestamp"`;
+
+export async function insertPropagation(
+  db: Queryable,
+  propagation: Omit<Propagation, 'timestamp'> & { readonly project_id: string; readonly tid: number | null },
+): Promise<Propagation> {
+  const { tid, task_id, project_id, entity_type, entity_id, old_status, new_status, consistency_valid } = propagation;
+  const { rows } = await db.query<Propagation>(
+    `INSERT INTO propagation (tid, task_id, project_id, entity_type, entity_id, old_status, new_status, consistency_valid)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING ${SHOWN}`,
+    [tid, task_id, project_id, entity_type, entity_id, old_status, new_status, consistency_valid],
+  );
+  return rows[0] as Propagation;
+}
+
+export interface PropagationListOptions extends EntityScope {
+  readonly task_id?: string | undefined;
+  readonly before?: string | undefined;
+  readonly limit: number;
+}
+
+/** Newest first. */
+export async function listPropagations(
+  db: Queryable,
+  { project_id, task_id, readable, before, limit }: PropagationListOptions,
+): Promise<(Propagation & { id: string })[]> {
+  const { rows } = await db.query<Propagation & { id: string }>(
+    `SELECT id::text AS id, ${SHOWN} FROM propagation p
+       WHERE ($1::bigint IS NULL OR p.project_id = $1) AND ($2::bigint IS NULL OR p.task_id = $2)
+         AND (p.project_id::text = ANY ($3)) = $4 AND ($5::bigint IS NULL OR p.id < $5)
+       ORDER BY p.id DESC LIMIT $6`,
+    [project_id ?? null, task_id ?? null, readable.projects, readable.kind === 'only', before ?? null, limit],
+  );
+  return rows;
+}

@@ -1,0 +1,77 @@
+import { KernelError } from '#libs/database';
+import { characterProblem } from '../characters.ts';
+import { customProblems } from './custom.ts';
+import { TEXT_FIELDS, type TextField } from './ticket.ts';
+
+/** What a caller may give of a ticket: any of its text fields, and custom fields, of which null removes one. */
+export type TicketFields = { readonly [field in TextField]?: string | undefined } & {
+  readonly custom?: Readonly<Record<string, unknown>> | undefined;
+};
+
+/** What a field may hold. `lines`: several of them, kept as they are; other fields are one line and lose the blanks around it. */
+export interface FieldRule {
+  readonly limit: number;
+  readonly lines?: true;
+  /** Names or words, kept as "a, b" without repetitions. */
+  readonly list?: true;
+}
+
+const SHORT: FieldRule = { limit: 200 };
+
+/** In characters (code points). */
+export const FIELD_RULES: Readonly<Record<TextField, FieldRule>> = {
+  summary: { limit: 500 },
+  description: { limit: 262_144, lines: true },
+  ...{ type: SHORT, status: SHORT, resolution: SHORT, priority: SHORT, severity: SHORT, component: SHORT },
+  ...{ milestone: SHORT, version_affected: SHORT, owner: SHORT, reporter: SHORT },
+  cc: { limit: 2_000, list: true },
+  keywords: { limit: 2_000, list: true },
+};
+export const MAX_COMMENT = 65_536;
+
+/**
+ * The fields as they are stored. Throws `invalid` that lists everything that is wrong with them and with the comment, each under the
+ * path of its field.
+ */
+export function checkFields<T extends TicketFields & { readonly comment?: string | undefined }>(
+  given: T,
+  path = '',
+): T {
+  const errors: { path: string; message: string }[] = [];
+  const checked: Record<string, unknown> = { ...given };
+  for (const field of TEXT_FIELDS) {
+    const value = given[field];
+    if (value === undefined) continue;
+    checked[field] = normalised(value, FIELD_RULES[field]);
+    const problem = fieldProblem(field, checked[field] as string);
+    if (problem !== undefined) errors.push({ path: path + field, message: `${field} ${problem}` });
+  }
+  if (given.comment !== undefined) {
+    const problem = characterProblem(given.comment) ?? lengthProblem(given.comment, MAX_COMMENT);
+    if (problem !== undefined) errors.push({ path: 'comment', message: `comment ${problem}` });
+  }
+  errors.push(...customProblems(given.custom ?? {}, `${path}custom`));
+  if (errors.length > 0) throw new KernelError('invalid', errors.map(({ message }) => message).join('; '), { errors });
+  return checked as T;
+}
+
+/** A list of names or words as it is stored: separated by commas, semicolons or blanks, without repetitions, in order. */
+export function normaliseList(text: string): string {
+  return [...new Set(text.split(/[,;\s]+/).filter((word) => word !== ''))].join(', ');
+}
+
+function normalised(value: string, { lines, list }: FieldRule): string {
+  if (list) return normaliseList(value);
+  return lines ? value : value.trim();
+}
+
+function fieldProblem(field: TextField, value: string): string | undefined {
+  const { limit, lines } = FIELD_RULES[field];
+  if (value === '' && (field === 'summary' || field === 'status')) return 'must not be empty';
+  if (!lines && /[\n\r\u2028\u2029]/.test(value)) return 'must be a single line';
+  return characterProblem(value) ?? lengthProblem(value, limit);
+}
+
+function lengthProblem(text: string, limit: number): string | undefined {
+  return text.length > limit && [...text].length > limit ? `must not exceed ${limit} characters` : undefined;
+}
