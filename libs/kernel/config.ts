@@ -9,7 +9,7 @@ type Settings = typeof settings;
 type Values = { readonly [K in keyof Settings]: Settings[K] extends Setting<infer T> ? T : never };
 
 /** The whole configuration of a process: every setting, and the variables that belong to plugins. Frozen. */
-export interface Config extends Omit<Values, 'plugins' | 'testLong'> {
+export interface Config extends Omit<Values, 'testLong'> {
   /** TIDEMARK_PLUGIN_* as given, by name. */
   readonly pluginVariables: Readonly<Record<string, string>>;
 }
@@ -57,8 +57,8 @@ export function loadConfig(env: Environment = readEnvironment(), flags: Flags = 
       return [name, undefined];
     }
   });
-  const { plugins: _plugins, testLong: _testLong, ...config } = Object.fromEntries(values) as Values;
-  refuseOwnerAlone(config, problems);
+  const { testLong: _testLong, ...config } = Object.fromEntries(values) as Values;
+  refuseAlone(config, problems);
 
   if (problems.length > 0) {
     throw new KernelError('configuration', problems.map(({ message }) => message).join('\n'), {
@@ -110,15 +110,19 @@ function variablesOf(flags: Flags, problems: { path: string; message: string }[]
   return found;
 }
 
-function refuseOwnerAlone(
-  config: Pick<Config, 'databaseUrl' | 'databaseOwnerUrl'>,
+/** Two settings name the database of DATABASE_URL once more. */
+function refuseAlone(
+  config: Pick<Config, 'databaseUrl' | 'databaseOwnerUrl' | 'directUrl'>,
   problems: { path: string; message: string }[],
 ): void {
-  if (config.databaseOwnerUrl === undefined || config.databaseUrl !== undefined || problems.length > 0) return;
-  problems.push({
-    path: 'DATABASE_OWNER_URL',
-    message: 'DATABASE_OWNER_URL is set and DATABASE_URL is not: the one is for migrations, the other for all else.',
-  });
+  if (config.databaseUrl !== undefined || problems.length > 0) return;
+  const refuse = (path: string, purpose: string) =>
+    problems.push({
+      path,
+      message: `${path} is set and DATABASE_URL is not: the one is ${purpose}, the other for all else.`,
+    });
+  if (config.databaseOwnerUrl !== undefined) refuse('DATABASE_OWNER_URL', 'for migrations');
+  if (config.directUrl !== undefined) refuse('TIDEMARK_DIRECT_URL', 'for what cannot go through a pooler');
 }
 
 function pluginVariables(env: Environment): Record<string, string> {

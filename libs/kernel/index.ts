@@ -6,7 +6,7 @@ export {
   loadConfig,
   readEnvironment,
 } from './config.ts';
-export { createKernel, Kernel, type KernelOptions, type Transacted } from './kernel.ts';
+export { createKernel, Kernel, type KernelOptions } from './kernel.ts';
 export {
   type Located,
   locateDatabase,
@@ -15,5 +15,16 @@ export {
   openKernel,
   openOwner,
 } from './open.ts';
+export {
+  definePlugin,
+  type Plugin,
+  type PluginConfig,
+  type PluginDefinition,
+  type PluginSetting,
+  type PluginSettings,
+  type PluginStart,
+} from './plugin.ts';
+export { type LoadedPlugin, loadPlugins, Plugins } from './plugins.ts';
 export { type LogLevel, logLevels } from './settings.ts';
+export type { DatabaseSource } from './source.ts';
 export { version } from './version.ts';

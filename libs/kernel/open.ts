@@ -3,13 +3,17 @@ import { Database, translate } from '#libs/database';
 import type { Log } from '#libs/dispatch';
 import { joinEmbedded } from '#libs/embedded';
 import type { Resource } from '#libs/journal';
+import type { Projection } from '#libs/projection';
 import type { Config } from './config.ts';
 import { createKernel, type Kernel } from './kernel.ts';
+import { loadPlugins, type Plugins } from './plugins.ts';
+import { checkPooler } from './pooler.ts';
 import { type DatabaseUrls, importerRole, prepareDatabase, programRole } from './prepare.ts';
 import type { Rights } from './rights.queries.ts';
 
 export interface OpenOptions {
   readonly resources: readonly Resource[];
+  readonly projections?: readonly Projection[];
   readonly log: Log;
   /** What this process is called among the others; default `tidemark`. */
   readonly name?: string;
@@ -28,6 +32,8 @@ export interface Opened<DB> {
   readonly database: Database<DB>;
   readonly config: Config;
   readonly embedded: boolean;
+  /** Their resources, projections, permissions and migrations are there; whoever starts the kernel calls addTo() for their listeners. */
+  readonly plugins: Plugins;
   readonly ownerUrl?: string | undefined;
   /** Whether the embedded database has got its first admin token just now. */
   readonly firstStart: boolean;
@@ -43,6 +49,7 @@ export async function locateDatabase(config: Config, log: Log): Promise<Located>
     return {
       url: config.databaseUrl,
       ownerUrl: config.databaseOwnerUrl,
+      directUrl: config.directUrl,
       embedded: false,
       release: async () => {},
     };
@@ -53,13 +60,17 @@ export async function locateDatabase(config: Config, log: Log): Promise<Located>
 }
 
 /**
- * Opens the configured database with the program's rights, migrated, and makes a kernel on it. Throws `configuration` when the
- * database is unfit, newer than the program, or the role lacks rights; `unavailable` when it is not reachable.
+ * Opens the configured database with the program's rights, migrated, and makes a kernel on it, with what the configured plugins add. Throws
+ * `configuration` when a plugin or the database is unfit, the database newer than the program, or the role lacks rights; `unavailable` when
+ * it is not reachable.
  */
 export async function openKernel<DB = unknown>(config: Config, options: OpenOptions): Promise<Opened<DB>> {
-  return open(config, options, async (located) => {
-    const rights = await prepareDatabase(located, options.log);
-    return openDatabase<DB>(config, options, located.url, programRole(rights));
+  return open(config, options, async (located, { migrations }) => {
+    const rights = await prepareDatabase(located, options.log, migrations);
+    const { url, directUrl } = located;
+    if (directUrl === undefined) return openDatabase<DB>(config, options, { url }, programRole(rights));
+    await checkPooler({ url, directUrl }, options.log);
+    return openDatabase<DB>(config, options, { url, directUrl }, undefined);
   });
 }
 
@@ -68,18 +79,21 @@ export async function openKernel<DB = unknown>(config: Config, options: OpenOpti
  * `configuration` when the role is no member of tidemark_importer.
  */
 export async function openOwner<DB = unknown>(config: Config, options: OpenOptions): Promise<Opened<DB>> {
-  return open(config, options, async (located) => {
-    const url = located.ownerUrl ?? located.url;
-    const rights: Rights = await prepareDatabase({ url }, options.log);
-    return openDatabase<DB>(config, options, url, importerRole(rights));
+  return open(config, options, async (located, { migrations }) => {
+    const url = located.ownerUrl ?? located.directUrl ?? located.url;
+    const rights: Rights = await prepareDatabase({ url }, options.log, migrations);
+    return openDatabase<DB>(config, options, { url }, importerRole(rights));
   });
 }
 
 async function open<DB>(
   config: Config,
-  { resources, log, name }: OpenOptions,
-  openLocated: (located: Located) => Promise<Database<DB>>,
+  { resources, projections = [], log, name }: OpenOptions,
+  openLocated: (located: Located, plugins: Plugins) => Promise<Database<DB>>,
 ): Promise<Opened<DB>> {
+  const plugins = await loadPlugins(config);
+  const all = plugins.resourcesBeside(resources);
+  const followed = plugins.projectionsBeside(projections);
   const located = await locateDatabase(config, log);
   let database: Database<DB> | undefined;
   const release = async () => {
@@ -90,15 +104,21 @@ async function open<DB>(
     }
   };
   try {
-    database = await openLocated(located);
+    database = await openLocated(located, plugins);
     const { token, created } = located.embedded
       ? await ensureAdminToken(database as Database, config.dataDir)
       : { token: undefined, created: false };
-    const kernel = createKernel<DB>({ database, resources, log, ...(name === undefined ? {} : { name }) });
+    const { permissions } = plugins;
+    const kernel = createKernel<DB>({
+      ...{ database, resources: all, projections: followed, permissions, log, effectKeepDays: config.effectKeepDays },
+      ...{ checks: plugins.checks, checkRowsPerSecond: config.checkRowsPerSecond },
+      ...(name === undefined ? {} : { name }),
+    });
     return {
       kernel,
       database,
       config,
+      plugins,
       embedded: located.embedded,
       ownerUrl: located.ownerUrl,
       firstStart: created,
@@ -114,11 +134,11 @@ async function open<DB>(
 async function openDatabase<DB>(
   config: Config,
   { log, name = 'tidemark' }: OpenOptions,
-  url: string,
+  urls: Pick<DatabaseUrls, 'url' | 'directUrl'>,
   role: string | undefined,
 ): Promise<Database<DB>> {
   return Database.open<DB>({
-    url,
+    ...urls,
     poolSize: config.poolSize,
     applicationName: name,
     onError: (error) => log.warn({ err: error }, 'a database connection broke while nobody used it'),

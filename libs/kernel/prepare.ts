@@ -1,42 +1,40 @@
-import {
-  checkFitness,
-  Database,
-  KernelError,
-  migrate,
-  migrationStatus,
-  migrationsFolder,
-  refuseNewer,
-  translate,
-} from '#libs/database';
+import { checkFitness, Database, KernelError, translate } from '#libs/database';
 import type { Log } from '#libs/dispatch';
+import { migrate, migrationStatus, migrationsFolder, type PluginMigrations, refuseNewer } from '#libs/migrations';
 import { type Rights, selectRights } from './rights.queries.ts';
 
-/** Where a database is: for all work, and, where that is another role, for its owner. */
+/** Where a database is: for all work; where that is another role, for its owner; and past a pooler, where `url` goes through one. */
 export interface DatabaseUrls {
   readonly url: string;
   readonly ownerUrl?: string | undefined;
+  readonly directUrl?: string | undefined;
 }
 
 /**
- * Makes a database fit for this program, migrating it where that is needed and allowed, and tells what the login role of `url` may
- * do. Throws `configuration` when the database is unfit or newer than the program, or when migrations are pending and nobody given
- * may apply them; `unavailable` when it is not reachable.
+ * Makes a database fit for this program, migrating it where that is needed and allowed, and tells what the login role of `url` (past a
+ * pooler: of `directUrl`) may do. Throws `configuration` when the database is unfit or newer than the program, or when migrations are
+ * pending and nobody given may apply them; `unavailable` when it is not reachable.
  */
-export async function prepareDatabase({ url, ownerUrl }: DatabaseUrls, log: Log): Promise<Rights> {
-  await checkFitness(url);
-  const rights = await readRights(url);
+export async function prepareDatabase(
+  { url, ownerUrl, directUrl }: DatabaseUrls,
+  log: Log,
+  plugins: readonly PluginMigrations[] = [],
+): Promise<Rights> {
+  const program = directUrl ?? url;
+  await checkFitness(program);
+  const pending = await findPending(ownerUrl ?? program, plugins);
+  // Rights are read after what is pending: what was read before another process has migrated holds no longer.
+  if (pending?.length === 0) return sameDatabase(await readRights(program));
+  const rights = await readRights(program);
   if (rights.installed && ownerUrl === undefined && !rights.owner && !rights.app_member) {
     throw notAMember(rights.role, 'tidemark_app');
   }
-  const { pending } = await statusOf(ownerUrl ?? url, rights.role);
-  // another process may have migrated since the rights were read
-  if (pending.length === 0) return sameDatabase(rights.app_member ? rights : await readRights(url));
-  if (ownerUrl === undefined && !(rights.superuser || (rights.installed ? rights.owner : rights.may_create))) {
-    throw pendingWithoutRights(pending, rights.role);
-  }
-  const { applied } = await migrate(ownerUrl ?? url, [migrationsFolder]);
+  const mayMigrate =
+    ownerUrl !== undefined || rights.superuser || (rights.installed ? rights.owner : rights.may_create);
+  if (pending === undefined || !mayMigrate) throw pendingWithoutRights(pending ?? [], rights.role);
+  const { applied } = await migrate(ownerUrl ?? program, [migrationsFolder], plugins);
   if (applied.length > 0) log.info({ applied }, 'the database is migrated');
-  return sameDatabase(await readRights(url));
+  return sameDatabase(await readRights(program));
 }
 
 /** The role to work as on each connection, so that the program cannot change what is journaled; none when the login role cannot anyway. */
@@ -64,14 +62,14 @@ async function readRights(url: string): Promise<Rights> {
   }
 }
 
-async function statusOf(url: string, role: string): Promise<{ pending: string[] }> {
+/** Undefined where the role may not look: the schema is there before the right to look into it, somebody is migrating or has failed to. */
+async function findPending(url: string, plugins: readonly PluginMigrations[]): Promise<string[] | undefined> {
   try {
-    const status = await migrationStatus(url, [migrationsFolder]);
+    const status = await migrationStatus(url, [migrationsFolder], plugins);
     refuseNewer(status);
-    return status;
+    return status.pending;
   } catch (error) {
-    // the schema is there before the right to look into it: somebody is migrating, or has failed to
-    if (error instanceof KernelError && error.code === 'forbidden') throw pendingWithoutRights([], role);
+    if (error instanceof KernelError && error.code === 'forbidden') return undefined;
     throw error;
   }
 }

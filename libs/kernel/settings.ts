@@ -20,20 +20,46 @@ export interface Setting<T> {
 export const settings = {
   databaseUrl: setting('DATABASE_URL', 'the PostgreSQL to use instead of the embedded one', postgresUrl),
   databaseOwnerUrl: setting('DATABASE_OWNER_URL', 'the same database as its owner, for migrations', postgresUrl),
+  directUrl: setting(
+    'TIDEMARK_DIRECT_URL',
+    'the same database past the pooler (PgBouncer in transaction mode) that DATABASE_URL goes through',
+    postgresUrl,
+  ),
   host: setting('HOST', 'the address to listen on', hostName, '127.0.0.1'),
   port: setting('PORT', 'the port to listen on, 0 for any free one', wholeNumber(0, 65_535), '3000'),
   logLevel: setting('LOG_LEVEL', `how much is logged: ${logLevels.join(', ')}`, logLevel, 'info'),
-  smtpUrl: setting('SMTP_URL', 'the mail server, for a later version: nothing is sent yet', smtpUrl),
+  smtpUrl: setting('SMTP_URL', 'the mail server, smtp://user:password@host:587; without one no mail is sent', smtpUrl),
   dataDir: setting('TIDEMARK_DATA_DIR', 'the folder of the embedded PostgreSQL', folder, '.tidemark'),
   adminToken: setting('TIDEMARK_ADMIN_TOKEN', 'a token that is accepted as admin on any database', bearerToken),
-  plugins: setting('TIDEMARK_PLUGINS', 'modules to load, for a later version', noPlugins),
+  plugins: setting(
+    'TIDEMARK_PLUGINS',
+    'plugins to load, with commas between: paths (./plugin.ts), or names of modules',
+    list((text) => text),
+    '',
+  ),
   poolSize: setting(
     'TIDEMARK_POOL_SIZE',
     'how many database connections a process may hold',
     wholeNumber(2, 1000),
     '10',
   ),
-  mailFrom: setting('TIDEMARK_MAIL_FROM', 'the sender of mail, for a later version', mailAddress),
+  effectKeepDays: setting(
+    'TIDEMARK_EFFECT_KEEP_DAYS',
+    'for how many days effects that are done stay in the ledger',
+    wholeNumber(1, 3650),
+    '7',
+  ),
+  checkRowsPerSecond: setting(
+    'TIDEMARK_CHECK_ROWS_PER_SECOND',
+    'how many rows a second all processes together check by themselves, 0 for none',
+    wholeNumber(0, 1_000_000),
+    '1000',
+  ),
+  mailFrom: setting(
+    'TIDEMARK_MAIL_FROM',
+    'the sender of mail, an address or Name <address>; tidemark@ this machine unless given',
+    mailAddress,
+  ),
   trustedProxies: setting(
     'TIDEMARK_TRUSTED_PROXIES',
     'addresses or networks, with commas between, whose X-Forwarded-For is believed',
@@ -42,8 +68,8 @@ export const settings = {
   ),
   webhookAllow: setting(
     'TIDEMARK_WEBHOOK_ALLOW',
-    'hosts and networks that webhooks may call, for a later version',
-    list((text) => text),
+    'names of hosts, addresses and networks outside the public internet that webhooks may call, with commas between',
+    list(hostOrNetwork),
     '',
   ),
   testImage: setting(
@@ -112,10 +138,6 @@ function bearerToken(text: string): string {
   return text;
 }
 
-function noPlugins(_text: string): never {
-  throw new Error('is set, but plugins are not supported by this version. Leave it empty.');
-}
-
 function mailAddress(text: string): string {
   if (!/^[^\r\n]*[^@\s]@[^@\s]+$/.test(text)) throw new Error(`is "${text}", which is not a mail address.`);
   return text;
@@ -128,17 +150,28 @@ function list<T>(item: (text: string) => T): (text: string) => readonly T[] {
   };
 }
 
+function hostOrNetwork(text: string): string {
+  if (isNetwork(text) || HOST.test(text)) return text;
+  throw new Error(`holds "${text}", which is neither a host name, nor an address, nor a network such as 10.0.0.0/8.`);
+}
+// with a letter somewhere: an address that is misspelled is no name
+const HOST = /^(?=.*[a-z])[a-z\d]([a-z\d-]*[a-z\d])?(\.[a-z\d]([a-z\d-]*[a-z\d])?)*$/i;
+
 const namedNetworks = ['loopback', 'linklocal', 'uniquelocal'];
 
 function networkAddress(text: string): string {
-  const [address = '', prefix, ...rest] = text.split('/');
-  const family = isIP(address);
-  const longest = family === 4 ? 32 : 128;
-  const fits = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= longest);
-  if (!namedNetworks.includes(text) && (family === 0 || !fits || rest.length > 0)) {
+  if (!namedNetworks.includes(text) && !isNetwork(text)) {
     throw new Error(
       `holds "${text}", which is neither an address, nor a network such as 10.0.0.0/8, nor one of ${namedNetworks.join(', ')}.`,
     );
   }
   return text;
+}
+
+function isNetwork(text: string): boolean {
+  const [address = '', prefix, ...rest] = text.split('/');
+  const family = isIP(address);
+  const longest = family === 4 ? 32 : 128;
+  const fits = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= longest);
+  return family !== 0 && fits && rest.length === 0;
 }

@@ -24,9 +24,10 @@ export async function checkTables(db: Queryable, resources: readonly Resource[],
 }
 
 function problemsOf(found: TableFacts, resource: Resource): string[] {
-  const { name, table, key, alias, versioned } = resource;
+  const { name, table, key, alias, project, versioned } = resource;
+  const jsonKeys = (resource.jsonKeys ?? []).toSorted().join(', ');
   if (!found.exists) return [`table ${table} of the resource ${name} does not exist, or is not on the search path.`];
-  const call = `tidemark.journal_table('${table}'${table === name ? '' : `, resource => '${name}'`}${versioned ? ', row_version => true' : ''})`;
+  const call = `tidemark.journal_table('${table}'${table === name ? '' : `, resource => '${name}'`}${versioned ? ', row_version => true' : ''}${jsonKeys && `, json_keys => '{${jsonKeys}}'`})`;
   if (found.journaled_as === null) return [`table ${table} is not journaled: call ${call} in a migration.`];
   const problems: string[] = [];
   if (found.journaled_as !== name) {
@@ -39,6 +40,12 @@ function problemsOf(found: TableFacts, resource: Resource): string[] {
       `table ${table} has no row_version: call ${call} in a migration, or define ${name} with versioned: false.`,
     );
   }
+  const journaledKeys = (found.json_keys ?? []).toSorted().join(', ');
+  if (journaledKeys !== jsonKeys) {
+    problems.push(
+      `table ${table} journals the keys of (${journaledKeys}) one by one, and ${name} has jsonKeys (${jsonKeys}): call tidemark.journal_table('${table}', json_keys => '{${jsonKeys}}') in a migration, or define ${name} so.`,
+    );
+  }
   if (found.key.join() !== key.join()) {
     problems.push(
       `the primary key of table ${table} is (${found.key.join(', ')}), not (${key.join(', ')}) as ${name} has it.`,
@@ -46,6 +53,9 @@ function problemsOf(found: TableFacts, resource: Resource): string[] {
   }
   if (found.alias_unique === false) {
     problems.push(`no unique index of table ${table} covers exactly ${alias}, the alias of ${name}.`);
+  }
+  if (found.project_found === false) {
+    problems.push(`table ${table} has no journaled column ${project}, which is to hold the project of ${name}.`);
   }
   return problems;
 }

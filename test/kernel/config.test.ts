@@ -28,10 +28,13 @@ describe('a configuration', () => {
       dataDir: resolve('.tidemark'),
       adminToken: undefined,
       poolSize: 10,
+      effectKeepDays: 7,
+      checkRowsPerSecond: 1000,
       mailFrom: undefined,
       trustedProxies: [],
       webhookAllow: [],
       testImage: 'postgres:18-alpine',
+      plugins: [],
       pluginVariables: {},
     });
   });
@@ -47,6 +50,7 @@ describe('a configuration', () => {
     const config = loadConfig({
       DATABASE_URL: 'postgres://app:secret@db/tidemark',
       DATABASE_OWNER_URL: 'postgresql://owner@db:5433/tidemark?sslmode=require',
+      TIDEMARK_DIRECT_URL: 'postgres://app:secret@db:5434/tidemark',
       HOST: '::',
       PORT: '0',
       LOG_LEVEL: 'silent',
@@ -59,16 +63,19 @@ describe('a configuration', () => {
       TIDEMARK_WEBHOOK_ALLOW: 'hooks.example.org,192.168.1.0/24',
       TIDEMARK_TEST_IMAGE: 'postgres:17',
       TIDEMARK_TEST_LONG: '1',
+      TIDEMARK_PLUGINS: './chat.js, @my/plugin,',
       TIDEMARK_PLUGIN_CHAT_ROOM: 'lobby',
     });
     expect(config).toMatchObject({
       databaseUrl: 'postgres://app:secret@db/tidemark',
+      directUrl: 'postgres://app:secret@db:5434/tidemark',
       port: 0,
       logLevel: 'silent',
       dataDir: '/var/lib/tidemark',
       poolSize: 25,
       trustedProxies: ['10.0.0.0/8', 'fd00::/8', 'loopback'],
       webhookAllow: ['hooks.example.org', '192.168.1.0/24'],
+      plugins: ['./chat.js', '@my/plugin'],
       pluginVariables: { TIDEMARK_PLUGIN_CHAT_ROOM: 'lobby' },
     });
   });
@@ -117,8 +124,11 @@ describe('a configuration is refused', () => {
     ['SMTP_URL', 'mail:25', 'SMTP_URL is not a mail server URL'],
     ['TIDEMARK_MAIL_FROM', 'nobody', 'TIDEMARK_MAIL_FROM is "nobody", which is not a mail address.'],
     ['TIDEMARK_TRUSTED_PROXIES', '10.0.0.0/33', 'TIDEMARK_TRUSTED_PROXIES holds "10.0.0.0/33"'],
+    ['TIDEMARK_WEBHOOK_ALLOW', '10.0.0.0/33', 'TIDEMARK_WEBHOOK_ALLOW holds "10.0.0.0/33"'],
+    ['TIDEMARK_WEBHOOK_ALLOW', 'a.org, 10.0.0.256', 'TIDEMARK_WEBHOOK_ALLOW holds "10.0.0.256"'],
+    ['TIDEMARK_WEBHOOK_ALLOW', 'https://a.org', 'TIDEMARK_WEBHOOK_ALLOW holds "https://a.org"'],
     ['TIDEMARK_ADMIN_TOKEN', 'two words', 'TIDEMARK_ADMIN_TOKEN holds a space'],
-    ['TIDEMARK_PLUGINS', './chat.js', 'plugins are not supported by this version'],
+    ['TIDEMARK_DIRECT_URL', 'postgres://app@db/x', 'TIDEMARK_DIRECT_URL is set and DATABASE_URL is not'],
     ['DATABASE_OWNER_URL', 'postgres://owner@db/x', 'DATABASE_OWNER_URL is set and DATABASE_URL is not'],
   ])('for %s=%s', (name, value, message) => {
     expect(refusal({ [name]: value })).toContain(message);
@@ -131,7 +141,7 @@ describe('a configuration is refused', () => {
   });
 
   it('with all its mistakes at once', () => {
-    expect(refusal({ PORT: 'x', LOG_LEVEL: 'y', TIDEMARK_PLUGINS: 'z' }).split('\n')).toHaveLength(3);
+    expect(refusal({ PORT: 'x', LOG_LEVEL: 'y', TIDEMARK_POOL_SIZE: 'z' }).split('\n')).toHaveLength(3);
   });
 
   it('without repeating a password', () => {

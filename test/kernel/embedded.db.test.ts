@@ -45,7 +45,7 @@ describe('without DATABASE_URL', () => {
     const file = join(config.dataDir, 'admin-token');
     expect((await stat(file)).mode & 0o777).toBe(0o600);
     expect((await readFile(file, 'utf8')).trim()).toBe(one.adminToken);
-    expect(await authenticate(two.database, {}, String(one.adminToken))).toEqual({
+    expect(await authenticate(two.database, {}, String(one.adminToken))).toMatchObject({
       user: 'admin',
       roles: ['admin'],
     });

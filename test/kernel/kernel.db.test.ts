@@ -55,6 +55,8 @@ beforeAll(async () => {
     CREATE TABLE other (id bigint PRIMARY KEY, body text);
     SELECT tidemark.journal_table('other');
     ALTER TABLE other ADD extra text;
+    CREATE TABLE form (id bigint PRIMARY KEY, custom jsonb NOT NULL, more jsonb NOT NULL);
+    SELECT tidemark.journal_table('form', json_keys => '{more,custom}');
     CREATE SCHEMA hidden;
     CREATE TABLE hidden.thing (id bigint PRIMARY KEY);
     GRANT USAGE ON SCHEMA shop TO tidemark_app;
@@ -128,7 +130,7 @@ describe('a kernel', () => {
     const kernel = kernelOf([note]);
     expect(() => kernel.epoch).toThrow(KernelError);
     await kernel.start();
-    const { rows } = await database.query('SELECT epoch FROM tidemark.epoch');
+    const { rows } = await database.query('SELECT tidemark.current_epoch() AS epoch');
     expect(kernel.epoch).toBe(rows[0]?.['epoch']);
   });
 
@@ -136,7 +138,7 @@ describe('a kernel', () => {
     const seen: [string, JournalEntry][] = [];
     const [one, two] = [kernelOf([note]), kernelOf([note])];
     for (const [name, kernel] of Object.entries({ one, two })) {
-      kernel.dispatcher.listen({
+      kernel.listen({
         name: 'watch',
         onPrimary: (entry) => void seen.push([`${name} primary`, entry]),
         onSecondary: (entry) => void seen.push([`${name} secondary`, entry]),
@@ -182,6 +184,14 @@ describe('a kernel is not started', () => {
       'no unique index of table shop.Order covers exactly code',
     ],
     [
+      { name: 'form', versioned: false, jsonKeys: ['custom'] },
+      "table form journals the keys of (custom, more) one by one, and form has jsonKeys (custom): call tidemark.journal_table('form', json_keys => '{custom}') in a migration",
+    ],
+    [
+      { name: 'plain', versioned: false, jsonKeys: ['a', 'b'] },
+      "tidemark.journal_table('plain', json_keys => '{a, b}')",
+    ],
+    [
       { name: 'other', versioned: false },
       "it was changed and tidemark.journal_table() was not called again. Call tidemark.journal_table('public.other')",
     ],
@@ -193,6 +203,10 @@ describe('a kernel is not started', () => {
     const message = await refusal([defineResource({ name: 'nowhere' }), note, defineResource({ name: 'plain' })]);
     expect(message.split('\n')).toHaveLength(2);
   });
+});
+
+it('a kernel starts on a table whose keys are journaled as its resource says', async () => {
+  await kernelOf([defineResource({ name: 'form', versioned: false, jsonKeys: ['custom', 'more'] })]).start();
 });
 
 it('a kernel starts beside a table of another program that needs journal_table(), and logs it', async () => {

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Database, KernelError, migrate, migrationsFolder } from '#libs/database';
+import { Database, KernelError } from '#libs/database';
 import { defineResource } from '#libs/journal';
 import { type Config, loadConfig, type Opened, openKernel, openOwner } from '#libs/kernel';
+import { migrate, migrationsFolder } from '#libs/migrations';
 import { ownServer } from '../support/own-server.ts';
 import { type TestDatabase, testDatabase } from '../support/test-database.ts';
 import { recordingLog } from './recording-log.ts';

@@ -1,0 +1,82 @@
+// What `import … from 'tidemark'` gives. It loads neither Nest nor the server.
+export type { Permission, PermissionTable } from '#libs/access';
+export {
+  type ConnectionOptions,
+  Database,
+  type DatabaseOptions,
+  type ErrorCode,
+  KernelError,
+  type Queryable,
+} from '#libs/database';
+export type {
+  Cache,
+  CacheDefinition,
+  CacheStatus,
+  Dispatcher,
+  DispatchStatus,
+  ListenerStatus,
+  Log,
+} from '#libs/dispatch';
+export type { Effect, EffectListener, EffectListener as Listener } from '#libs/effects';
+export type { Accept, CheckDefinition, Found, Look, Looked } from '#libs/integrity';
+export {
+  type Actor,
+  type Change,
+  type Committed,
+  type Condition,
+  type Created,
+  changesOf,
+  changesOfTid,
+  decodeCursor,
+  defineResource,
+  encodeCursor,
+  findId,
+  type JournalEntry,
+  journalId,
+  type Key,
+  type ModelTransaction,
+  type Position,
+  type Resource,
+  type ResourceDefinition,
+  type Row,
+  readChanges,
+  resolveAsOf,
+  rowAsOf,
+  rowsAsOf,
+  type Staged,
+  type Transacted,
+  type Writer,
+} from '#libs/journal';
+export {
+  createKernel,
+  type DatabaseSource,
+  definePlugin,
+  Kernel,
+  type KernelOptions,
+  type Plugin,
+  type PluginConfig,
+  type PluginDefinition,
+  type PluginSetting,
+  type PluginSettings,
+  type PluginStart,
+  version,
+} from '#libs/kernel';
+export { type HostMigrations, migrateDatabase } from '#libs/migrations';
+export {
+  type Compared,
+  type CompareOptions,
+  compare,
+  compareRebuilt,
+  type Difference,
+  defineProjection,
+  type FoldProjection,
+  type KeyedProjection,
+  type KeyedSource,
+  listProjections,
+  type Projection,
+  type ProjectionRow,
+  type RebuildOptions,
+  type RebuildProgress,
+  type Rebuilt,
+  rebuild,
+} from '#libs/projection';
