@@ -5,7 +5,7 @@ import { type AccessOptions, authenticate, type Identity } from '#libs/access';
 import { KernelError, type Queryable } from '#libs/database';
 import type { Actor } from '#libs/journal';
 
-/** Who an Authorization header stands for. Throws `unauthenticated` when there is none, or none that is known. */
+/** Who an Authorization header stands for. Throws `unauthenticated`, with the reason, when there is none, or its token is not valid. */
 export async function identify(
   db: Queryable,
   options: AccessOptions,
@@ -18,38 +18,44 @@ export async function identify(
   if (token === undefined) {
     throw new KernelError('unauthenticated', 'the Authorization header is not of the form: Bearer <token>');
   }
-  const identity = await authenticate(db, options, token);
-  if (!identity) throw new KernelError('unauthenticated', 'the token is unknown, revoked or expired');
-  return identity;
+  return authenticate(db, options, token);
 }
 
-const identities = new WeakMap<object, Identity>();
+interface Identified {
+  readonly identity: Identity;
+  again(): Promise<Identity>;
+}
 
-export function setIdentity(request: FastifyRequest, identity: Identity): void {
-  identities.set(request, identity);
+const identities = new WeakMap<object, Identified>();
+
+/** Notes who makes a request, and how that is found out again, for one that goes on for long. */
+export function setIdentity(request: FastifyRequest, identity: Identity, again: () => Promise<Identity>): void {
+  identities.set(request, { identity, again });
 }
 
 export function findIdentity(request: FastifyRequest): Identity | undefined {
-  return identities.get(request);
+  return identities.get(request)?.identity;
 }
 
-/** Throws `forbidden` when the request's token does not carry a role. */
-export function requireRole(request: FastifyRequest, role: string): void {
-  if (!identities.get(request)?.roles.includes(role)) {
-    throw new KernelError('forbidden', `this needs a token with the role ${role}`);
-  }
+/** Who makes a request that goes on, as of now. Throws `unauthenticated` when its token is not valid any more. */
+export async function identifyAgain(request: FastifyRequest): Promise<Identity | undefined> {
+  return identities.get(request)?.again();
 }
+
+/** Who makes the current request; undefined without a token. */
+export const CurrentIdentity = createParamDecorator((_: unknown, context: ExecutionContext): Identity | undefined =>
+  findIdentity(context.switchToHttp().getRequest<FastifyRequest>()),
+);
 
 /** The actor of a request, for the journal: the user of its token and its client address. */
-export const CurrentActor = createParamDecorator((_: unknown, context: ExecutionContext): Actor => {
-  const request = context.switchToHttp().getRequest<FastifyRequest>();
-  const identity = identities.get(request);
+export function actorOf(request: FastifyRequest): Actor {
+  const identity = findIdentity(request);
   return {
     author: identity?.user ?? 'anonymous',
     authenticated: identity !== undefined,
     ipnr: clientAddress(request),
   };
-});
+}
 
 /** The client's address; what a trusted proxy forwarded only if it is one. Null on a Unix socket. */
 export function clientAddress(request: FastifyRequest): string | null {

@@ -1,5 +1,7 @@
+import type { Visibility } from '#libs/access';
 import { KernelError } from '#libs/database';
-import { type Change, decodeCursor, encodeCursor, frontier } from '#libs/journal';
+import { type CausedBy, withCauses } from '#libs/effects';
+import { type Change, decodeCursor, encodeCursor, frontier, type Position } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
 
 /** A page of a list: `next` is the cursor of the next one, null at the end. */
@@ -30,32 +32,41 @@ export function decodeNameCursor(epoch: string, cursor: string): string {
   return name;
 }
 
-type ReadChanges = (options: { before?: number; limit: number }) => Promise<Change[]>;
-
 // Versions of a wiki page may have 5 MB each: an answer ends early once it has so many characters.
 const FIRST_SLICE = 10;
 const MAX_CHARACTERS = 16 * 1024 * 1024;
 
-/** A page of changes, newest first; of large ones fewer than `limit`. */
-export async function historyPage(
+/** Where a history's pages come from: changes before a place, newest first, and the place of one. */
+export interface HistorySource<T extends Change> {
+  read(options: { before?: Position; limit: number }): Promise<T[]>;
+  placeOf(change: T): Position;
+}
+
+/**
+ * A page of changes, newest first, each with the chain of what has caused it; of large ones fewer than `limit`. With a visibility, those that the caller may not read are left out: rows
+ * that belong to a project now may have belonged to another one.
+ */
+export async function historyPage<T extends Change>(
   kernel: Kernel,
   limit: number,
   cursor: string | undefined,
-  read: ReadChanges,
-): Promise<ListPage<Change>> {
-  const items: Change[] = [];
-  let before = cursor === undefined ? undefined : await decodeTid(kernel, cursor);
+  { read, placeOf }: HistorySource<T>,
+  visibility?: Visibility,
+): Promise<ListPage<T & { causes: CausedBy[] }>> {
+  const items: T[] = [];
+  let before = cursor === undefined ? undefined : await decodePlace(kernel, cursor);
   let characters = 0;
   for (let size = FIRST_SLICE; characters < MAX_CHARACTERS; size *= 2) {
     const wanted = Math.min(size, limit - items.length);
     const found = await read({ ...(before === undefined ? {} : { before }), limit: wanted + 1 });
-    items.push(...found.slice(0, wanted));
-    if (found.length <= wanted) return { items, next: null };
-    before = (items.at(-1) as Change).tid;
+    const page = found.slice(0, wanted);
+    items.push(...(visibility ? await visibility.visible(kernel.database, page) : page));
+    if (found.length <= wanted) return { items: await withCauses(kernel.database, items), next: null };
+    before = placeOf(page.at(-1) as T);
     characters += found.reduce((sum, change) => sum + charactersOf(change), 0);
     if (items.length === limit) break;
   }
-  return { items, next: encodeCursor(kernel.epoch, { tid: before as number }) };
+  return { items: await withCauses(kernel.database, items), next: encodeCursor(kernel.epoch, before as Position) };
 }
 
 function charactersOf({ fields }: Change): number {
@@ -64,9 +75,9 @@ function charactersOf({ fields }: Change): number {
     .reduce((sum: number, value) => sum + (typeof value === 'string' ? value.length : 0), 0);
 }
 
-async function decodeTid(kernel: Kernel, cursor: string): Promise<number> {
+async function decodePlace(kernel: Kernel, cursor: string): Promise<Position> {
   const { head } = await frontier(kernel.database);
-  return decodeCursor(kernel.epoch, cursor, head).tid;
+  return decodeCursor(kernel.epoch, cursor, head);
 }
 
 function parts(cursor: string): unknown[] {

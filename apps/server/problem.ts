@@ -37,12 +37,18 @@ const EDGE_CODES: Record<number, string> = {
   408: 'timeout',
   413: 'too_large',
   415: 'unsupported_media_type',
+  417: 'expectation_failed',
+  429: 'too_many',
   431: 'too_large',
 };
 
+// Where what Fastify or Nest would say is no sentence.
+const SENTENCES: Record<number, string> = { 415: 'a body must be JSON: Content-Type: application/json' };
+
 /** The problem a client is told of, whatever was thrown; undefined for what is nobody's business but the log's. */
 export function problemOf(error: unknown): Problem | undefined {
-  if (error instanceof HttpException) return edgeProblem(error.getStatus(), error.message);
+  if (error instanceof HttpException)
+    return edgeProblem(error.getStatus(), SENTENCES[error.getStatus()] ?? error.message);
   const known = translate(error);
   if (!(known instanceof KernelError) || STATUS[known.code] === 500) return undefined;
   return problem(STATUS[known.code], known.code, known.message, known.errors.length > 0 ? known.errors : undefined);
@@ -62,8 +68,13 @@ export function problem(status: number, code: string, detail: string, errors?: P
 export const INTERNAL = problem(500, 'internal', 'the server has failed; its log says more');
 
 export function sendProblem(reply: FastifyReply, told: Problem): void {
-  if (told.status === 401) reply.header('WWW-Authenticate', 'Bearer realm="tidemark"');
+  if (told.status === 401) reply.header('WWW-Authenticate', challenge(reply.request));
   reply.code(told.status).header('Content-Type', 'application/problem+json').send(JSON.stringify(told));
+}
+
+/** RFC 6750, section 3: what was wrong is told only to those who have tried. */
+function challenge({ headers }: FastifyRequest): string {
+  return `Bearer realm="tidemark"${headers.authorization === undefined ? '' : ', error="invalid_token"'}`;
 }
 
 /** Turns whatever a route or a hook throws into problem+json. Unknown errors are logged, and not told. */
@@ -81,7 +92,10 @@ export class ProblemFilter implements ExceptionFilter {
     if (told === undefined) {
       this.log.error({ err: thrown, method: request.method, path: request.url }, 'a request has failed');
     }
-    if (!reply.sent) sendProblem(reply, told ?? INTERNAL);
+    if (reply.sent) return;
+    const { version } = thrown as { version?: unknown };
+    if (told?.status === 412 && typeof version === 'string') reply.header('ETag', `"${version}"`);
+    sendProblem(reply, told ?? INTERNAL);
   }
 
   #problem(thrown: unknown, request: FastifyRequest, reply: FastifyReply): Problem | undefined {

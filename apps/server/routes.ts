@@ -10,13 +10,19 @@ export class RouteTable {
     this.#routes.set(path, route);
   }
 
+  /** Every method of every path, in the order in which they were added. */
+  list(): { method: string; path: string }[] {
+    return [...this.#routes].flatMap(([path, { methods }]) => [...methods].map((method) => ({ method, path })));
+  }
+
   /** 405 with the allowed methods when another method would fit, 422 for an empty name, 404 otherwise. */
   explain(method: string, url: string): { problem: Problem; allowed?: string[] } {
     const path = url.split(/[?;#]/, 1)[0] as string;
     const route = [...this.#routes.values()].find(({ pattern }) => pattern.test(path));
     if (route && !route.methods.has(method)) {
       const allowed = [...route.methods].sort();
-      return { problem: problem(405, 'method_not_allowed', `${method} is not possible here`), allowed };
+      const message = `${method} is not possible here: ${allowed.join(', ')} ${allowed.length > 1 ? 'are' : 'is'}`;
+      return { problem: problem(405, 'method_not_allowed', message), allowed };
     }
     if (route) {
       const message = 'a name in the path must not be empty';

@@ -1,4 +1,10 @@
 /** What is injected: the kernel, and what lives as long as the server. */
 export const KERNEL = Symbol('kernel');
 export const PAGE_NAMES = Symbol('page names');
+export const INTER_MAP = Symbol('inter map');
 export const STREAMS = Symbol('streams');
+export const WORKFLOW = Symbol('workflow');
+export const WEBHOOKS = Symbol('webhooks');
+export const METRICS = Symbol('metrics');
+/** Gives the OpenAPI document as JSON. */
+export const OPEN_API = Symbol('OpenAPI document');

@@ -1,4 +1,4 @@
-import { StandardSchemaValidationPipe } from '@nestjs/common';
+import { StandardSchemaValidationPipe, type StandardSchemaValidationPipeOptions } from '@nestjs/common';
 import { z } from 'zod';
 import { KernelError } from '#libs/database';
 
@@ -6,7 +6,7 @@ import { KernelError } from '#libs/database';
 export function validationPipe(): StandardSchemaValidationPipe {
   return new StandardSchemaValidationPipe({
     exceptionFactory: (issues) => {
-      const errors = issues.map(({ path = [], message }) => ({ path: path.map(segment).join('.'), message }));
+      const errors = issues.flatMap(fieldErrors);
       return new KernelError('invalid', errors.map(sentence).join('; '), { errors });
     },
   });
@@ -14,14 +14,14 @@ export function validationPipe(): StandardSchemaValidationPipe {
 
 /** A JSON body of exactly these fields. */
 export function body<T extends z.ZodRawShape>(shape: T) {
-  return z.strictObject(shape, { error: explain });
+  return z.strictObject(shape, { error: unknownNames(Object.keys(shape)) });
 }
 
 /** Query parameters of exactly these names; an empty one counts as absent. */
 export function query<T extends z.ZodRawShape>(shape: T) {
   return z.preprocess(
     (given) => Object.fromEntries(Object.entries(given as object).filter(([, value]) => value !== '')),
-    z.strictObject(shape, { error: explain }),
+    z.strictObject(shape, { error: unknownNames(Object.keys(shape)) }),
   );
 }
 
@@ -36,15 +36,53 @@ export function wholeNumber(lowest: number, highest: number) {
   return text()
     .regex(/^\d{1,15}$/, message)
     .transform(Number)
-    .refine((number) => number >= lowest && number <= highest, message);
+    .refine((number) => number >= lowest && number <= highest, message)
+    .meta({ wire: { type: 'integer', minimum: lowest, maximum: highest } });
+}
+
+/** The query parameter of what can be read as it was. */
+export function asOf() {
+  const description = 'As it was at this tid, or at this time (RFC 3339)';
+  return text().optional().meta({ description });
+}
+
+/** How many items a page of a list has at most. */
+export function limit(usual: number) {
+  return wholeNumber(1, 500).default(usual).meta({ description: 'How many at most' });
 }
 
 /** The parameters of every list. */
-export const paging = { limit: wholeNumber(1, 500).default(50), cursor: text().optional() };
+export const paging = {
+  limit: limit(50),
+  cursor: text().optional().meta({ description: 'Where to go on: `next` of the page before' }),
+};
 
-function explain(issue: z.core.$ZodRawIssue): string | undefined {
-  if (issue.code === 'unrecognized_keys') return `unknown: ${(issue['keys'] as string[]).join(', ')}`;
-  return undefined;
+function unknownNames(known: readonly string[]) {
+  return (issue: z.core.$ZodRawIssue) =>
+    issue.code === 'unrecognized_keys' ? `is not known here; known are ${known.join(', ')}` : undefined;
+}
+
+type Issue = Parameters<NonNullable<StandardSchemaValidationPipeOptions['exceptionFactory']>>[0][number];
+
+/** One error a field: names that are not known are told by zod in one issue of the object that holds them. */
+function fieldErrors(issue: Issue): { path: string; message: string }[] {
+  const at = (issue.path ?? []).map(segment);
+  const { keys = [] } = issue as { keys?: string[] };
+  const paths = keys.length > 0 ? keys.map((key) => [...at, key]) : [at];
+  return paths.map((path) => ({ path: path.join('.'), message: plain(issue.message) }));
+}
+
+const TYPES: Record<string, string> = {
+  ...{ string: 'text', number: 'a number', int: 'a whole number', boolean: 'true or false', array: 'a list' },
+  ...{ object: 'a JSON object', record: 'a JSON object', null: 'null' },
+};
+
+/** What zod says of a type, in the words of JSON. */
+function plain(message: string): string {
+  const [, expected = '', received = ''] = /^Invalid input: expected (\w+), received (\w+)$/.exec(message) ?? [];
+  if (!Object.hasOwn(TYPES, expected)) return message;
+  if (received === 'undefined') return `is missing: must be ${TYPES[expected]}`;
+  return `must be ${TYPES[expected]}, not ${TYPES[received] ?? received}`;
 }
 
 function segment(part: PropertyKey | { key: PropertyKey }): string {

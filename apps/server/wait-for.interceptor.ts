@@ -2,12 +2,13 @@ import { type CallHandler, type ExecutionContext, Inject, Injectable, type NestI
 import type { FastifyRequest } from 'fastify';
 import { KernelError } from '#libs/database';
 import type { Kernel } from '#libs/kernel';
+import { projectionsRead } from './reads-projections.ts';
 import { KERNEL } from './tokens.ts';
 
 const DEFAULT_TIMEOUT = 5;
 const MAX_TIMEOUT = 30;
 
-/** Lets a request wait until this process has applied the tid it names in Tidemark-Wait-For. */
+/** Lets a request wait until this process, and the projections that its route reads, have applied the tid it names in Tidemark-Wait-For. */
 @Injectable()
 export class WaitForInterceptor implements NestInterceptor {
   constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
@@ -16,7 +17,10 @@ export class WaitForInterceptor implements NestInterceptor {
     const { headers } = context.switchToHttp().getRequest<FastifyRequest>();
     const timeout = timeoutOf(headers['tidemark-wait-timeout']);
     const tid = tidOf(headers['tidemark-wait-for']);
-    if (tid !== undefined) await this.kernel.dispatcher.waitFor(tid, { timeout });
+    if (tid !== undefined) {
+      const projections = projectionsRead(context.getHandler(), context.getClass());
+      await this.kernel.waitFor(tid, { projections, timeout });
+    }
     return next.handle();
   }
 }

@@ -1,7 +1,9 @@
 import { Database } from '#libs/database';
 import type { Log } from '#libs/dispatch';
-import { createKernel, type Kernel, loadConfig } from '#libs/kernel';
-import { resources } from '#libs/resources';
+import type { Resource } from '#libs/journal';
+import { createKernel, type Kernel, type KernelOptions, loadConfig } from '#libs/kernel';
+import { projections, resources, type Workflow } from '#libs/resources';
+import type { Limits } from '../../apps/server/limits.ts';
 import { startServer } from '../../apps/server/server.ts';
 
 export const TOKEN = 'a-token-for-tests';
@@ -18,6 +20,7 @@ export type Answer = Omit<Response, 'json'> & { json(): Promise<any> };
 
 export interface TestServer {
   readonly url: string;
+  readonly routes: readonly { method: string; path: string }[];
   readonly kernel: Kernel;
   readonly database: Database;
   readonly lines: LogLine[];
@@ -28,14 +31,32 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
+interface ServerOptions extends Pick<KernelOptions<unknown>, 'permissions' | 'projections'> {
+  readonly resources?: readonly Resource[];
+  readonly limits?: Partial<Limits>;
+  readonly workflow?: Workflow;
+  /** Before the server starts it. */
+  prepare?(kernel: Kernel): void;
+}
+
 /** A server of its own on a free port, over a database that stands. */
-export async function testServer(url: string, env: Record<string, string> = {}): Promise<TestServer> {
+export async function testServer(
+  url: string,
+  env: Record<string, string> = {},
+  { limits = {}, workflow, prepare, ...more }: ServerOptions = {},
+): Promise<TestServer> {
   const lines: LogLine[] = [];
   const log = recorder(lines);
   const config = loadConfig({ TIDEMARK_ADMIN_TOKEN: TOKEN, PORT: '0', ...env });
   const database = Database.open({ url, onError: () => undefined });
-  const kernel = createKernel({ database, resources, log });
-  const server = await startServer({ kernel, config, log }).catch(async (error) => {
+  const kernel = createKernel({
+    ...{ database, log, ...more },
+    resources: [...resources, ...(more.resources ?? [])],
+    projections: [...projections, ...(more.projections ?? [])],
+  });
+  prepare?.(kernel);
+  const options = { limits, ...(workflow && { workflow }) };
+  const server = await startServer({ kernel, config, log, ...options }).catch(async (error) => {
     await database.close();
     throw error;
   });
@@ -51,7 +72,7 @@ export async function testServer(url: string, env: Record<string, string> = {}):
       headers: { 'content-type': 'application/json', ...headers },
     });
   return {
-    ...{ url: server.url, kernel, database, lines, ask, send },
+    ...{ url: server.url, routes: server.routes, kernel, database, lines, ask, send },
     put: (name, text) => send('PUT', `/wiki/${encodeURIComponent(name)}`, { text }),
     async close() {
       await server.close();

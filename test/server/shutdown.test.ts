@@ -58,7 +58,7 @@ it('event streams are told to come back, and long polls answered', async () => {
   await server.ask('/health/live');
   const since = performance.now();
   await server.close();
-  expect(performance.now() - since).toBeLessThan(4_000);
+  expect(performance.now() - since).toBeLessThan(10_000);
   expect(await (await poll).json()).toEqual({ changes: [], cursor: expect.any(String) });
   for (const stream of streams) {
     const last = await stream.next();

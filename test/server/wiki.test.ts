@@ -202,6 +202,12 @@ it('of many who put a new page at once one creates it, and the rest modify it', 
   expect([changes.length, changes.at(-1), new Set(changes.slice(0, -1))]).toEqual([12, 'CREATE', new Set(['MODIFY'])]);
 });
 
+it('as many renames of a page that is missing as there are connections wait for none', async () => {
+  const rename = () => server.send('POST', '/wiki/Never/rename', { to: 'Ever' });
+  const answers = await Promise.all(Array.from({ length: 40 }, rename));
+  expect(new Set(answers.map((answer) => answer.status))).toEqual(new Set([404]));
+});
+
 it('pages put, renamed and deleted at once never end in an internal error', async () => {
   const work = Array.from({ length: 60 }, (_, n) => {
     if (n % 3 === 0) return server.put(`Churn ${n % 2}`, `text ${n}`);

@@ -1,32 +1,53 @@
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { HttpException } from '@nestjs/common';
+import type { Visibility } from '#libs/access';
+import { KernelError } from '#libs/database';
 import type { Log } from '#libs/dispatch';
-import { type Change, encodeCursor, type JournalEntry, type Position, withOldValues } from '#libs/journal';
+import type { Position } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
-
-const HEARTBEAT = 15_000;
-const RETRY = 1_000;
-// A client that takes nothing for so long is dropped: it may come back with the last id it has seen.
-const STUCK = 120_000;
-// Old values are read for so many changes at a time, fewer when they are large: versions of a wiki page may have 5 MB each.
-const SLICE = 100;
-const SLICE_CHARACTERS = 1_000_000;
+import type { Limits } from '../limits.ts';
+import { EventRing } from './event-ring.ts';
+import { EventStream } from './event-stream.ts';
+import { EventReader } from './stream-event.ts';
 
 export interface StreamOptions {
+  /** Whose stream it is, for the log. */
+  readonly about: object;
   readonly after: Position;
   readonly resource?: string | undefined;
+  /** What the client may read, as of now. Throws when it may not read on. */
+  visibility(): Promise<Visibility>;
 }
 
-/** The open event streams of this server. Each is fed at the pace of its client, and all are closed together. */
+/** What this process has to do with clients that wait for changes. */
+export interface StreamsStatus {
+  readonly streams: number;
+  readonly longPolls: number;
+  readonly cutOff: number;
+  readonly refused: number;
+}
+
+type Kind = 'stream' | 'poll';
+
+/** The open event streams and waiting long polls of this server: counted, limited, and closed together. */
 export class JournalStreams {
   readonly #kernel: Kernel;
   readonly #log: Log;
+  readonly #limits: Limits;
+  readonly #reader: EventReader;
   readonly #closing = new AbortController();
   readonly #running = new Set<Promise<void>>();
+  readonly #places = new Map<string, number>();
+  readonly #open: Record<Kind, number> = { stream: 0, poll: 0 };
+  #shared: { ring: EventRing; users: number; ended: AbortController } | undefined;
+  #cutOff = 0;
+  #refused = 0;
 
-  constructor(kernel: Kernel, log: Log) {
+  constructor(kernel: Kernel, log: Log, limits: Limits) {
     this.#kernel = kernel;
     this.#log = log;
+    this.#limits = limits;
+    this.#reader = new EventReader(kernel);
   }
 
   /** Aborted when the server closes. */
@@ -34,7 +55,34 @@ export class JournalStreams {
     return this.#closing.signal;
   }
 
-  /** Sends changes as server-sent events until the client goes or the server closes. */
+  get status(): StreamsStatus {
+    return { streams: this.#open.stream, longPolls: this.#open.poll, cutOff: this.#cutOff, refused: this.#refused };
+  }
+
+  /**
+   * Takes a place for a user's stream or long poll; what it returns gives it back. KernelError `unavailable` when the server has none
+   * left, HttpException 429 when the user has too many.
+   */
+  admit(kind: Kind, user: string): () => void {
+    const { streams, streamsPerUser } = this.#limits;
+    const mine = this.#places.get(user) ?? 0;
+    const full = this.#open.stream + this.#open.poll >= streams;
+    if (full || mine >= streamsPerUser) {
+      this.#refused += 1;
+      if (full) throw new KernelError('unavailable', `${streams} clients of this server wait for changes already`);
+      throw new HttpException(`${streamsPerUser} clients of the user ${user} wait for changes already`, 429);
+    }
+    this.#open[kind] += 1;
+    this.#places.set(user, mine + 1);
+    return () => {
+      this.#open[kind] -= 1;
+      const left = (this.#places.get(user) as number) - 1;
+      if (left > 0) this.#places.set(user, left);
+      else this.#places.delete(user);
+    };
+  }
+
+  /** Sends changes as server-sent events until the client goes, is cut off, or the server closes. */
   serve(response: ServerResponse, options: StreamOptions): Promise<void> {
     const running = this.#serve(response, options).finally(() => this.#running.delete(running));
     this.#running.add(running);
@@ -47,68 +95,55 @@ export class JournalStreams {
     await Promise.all(this.#running);
   }
 
-  async #serve(response: ServerResponse, { after, resource }: StreamOptions): Promise<void> {
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
-    response.socket?.setTimeout(STUCK, () => response.destroy());
-    const signal = AbortSignal.any([gone.signal, this.closing]);
-    response.writeHead(200, {
-      'Content-Type': 'text/event-stream; charset=utf-8',
-      'Cache-Control': 'no-store',
-      'X-Accel-Buffering': 'no',
+  async #serve(response: ServerResponse, { about, ...client }: StreamOptions): Promise<void> {
+    const shared = this.#share();
+    const { heartbeat, stuck } = this.#limits;
+    const stream = new EventStream({
+      ...{ ...client, response, epoch: this.#kernel.epoch, ring: shared.ring, reader: this.#reader },
+      ...{ heartbeat, stuck, signal: AbortSignal.any([shared.ended.signal, this.closing]) },
     });
-    // The first id lets a client that has seen nothing yet come back to where it began.
-    response.write(`retry: ${RETRY}\nid: ${encodeCursor(this.#kernel.epoch, after)}\n\n`);
-    const heartbeat = setInterval(() => {
-      if (!response.writableNeedDrain) response.write(': still here\n\n');
-    }, HEARTBEAT);
     try {
-      const options = { after, signal, ...(resource === undefined ? {} : { resource }) };
-      await this.#send(response, options);
+      if ((await stream.run()) === 'stuck') this.#tellOfCutOff(about, stream.position);
     } catch (error) {
-      if (!signal.aborted) this.#log.warn({ err: error }, 'an event stream has ended early');
+      this.#log.warn({ err: error, ...about }, 'an event stream has ended early');
     } finally {
-      clearInterval(heartbeat);
-      response.end(`event: reconnect\nretry: ${RETRY}\ndata: {"reason":"this stream has ended"}\n\n`);
+      shared.users -= 1;
+      if (shared.users === 0) this.#unshare(shared);
     }
   }
 
-  async #send(
-    response: ServerResponse,
-    options: { after: Position; resource?: string; signal: AbortSignal },
-  ): Promise<void> {
-    const { database, epoch } = this.#kernel;
-    for await (const entries of this.#kernel.dispatcher.follow(options)) {
-      for (const slice of slices(entries)) {
-        for (const change of await withOldValues(database, slice)) {
-          if (!response.write(eventOf(epoch, change))) {
-            await once(response, 'drain', { signal: options.signal });
-          }
+  #tellOfCutOff(about: object, { tid }: Position): void {
+    this.#cutOff += 1;
+    const waited = { ...about, tid, seconds: this.#limits.stuck / 1000 };
+    this.#log.warn(waited, 'a client of the event stream has taken nothing for too long and is cut off');
+  }
+
+  /** The ring runs while there is a client: without one nobody needs old values. */
+  #share() {
+    this.#shared ??= this.#startRing();
+    this.#shared.users += 1;
+    return this.#shared;
+  }
+
+  #startRing() {
+    const shared = {
+      ring: new EventRing(this.#kernel.dispatcher.status().position),
+      users: 0,
+      ended: new AbortController(),
+    };
+    shared.ring
+      .run(this.#kernel, this.#reader, AbortSignal.any([shared.ended.signal, this.closing]))
+      .catch((error: unknown) => {
+        if (!shared.ended.signal.aborted && !this.closing.aborted) {
+          this.#log.error({ err: error }, 'the event streams cannot be fed and are ended');
         }
-      }
-    }
+      })
+      .finally(() => this.#unshare(shared));
+    return shared;
   }
-}
 
-function* slices(entries: readonly JournalEntry[]): Generator<JournalEntry[]> {
-  let slice: JournalEntry[] = [];
-  let characters = 0;
-  for (const entry of entries) {
-    slice.push(entry);
-    for (const value of Object.values(entry.values)) characters += typeof value === 'string' ? value.length : 0;
-    if (slice.length < SLICE && characters < SLICE_CHARACTERS) continue;
-    yield slice;
-    slice = [];
-    characters = 0;
+  #unshare(shared: { ended: AbortController }): void {
+    shared.ended.abort();
+    if (this.#shared === shared) this.#shared = undefined;
   }
-  if (slice.length > 0) yield slice;
-}
-
-const PAST: Record<string, string> = { CREATE: 'created', MODIFY: 'modified', DELETE: 'deleted' };
-
-function eventOf(epoch: string, change: Change): string {
-  const { tid, resource, id } = change;
-  const cursor = encodeCursor(epoch, { tid, resource, id });
-  const event = `${resource}.${PAST[change.change] ?? change.change.toLowerCase()}`;
-  return `id: ${cursor}\nevent: ${event}\ndata: ${JSON.stringify(change)}\n\n`;
 }

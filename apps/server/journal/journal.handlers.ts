@@ -1,9 +1,15 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import { type Change, changesOfTid } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
 import { KERNEL } from '../tokens.ts';
-import { type JournalAnswer, type JournalRequest, readJournal } from './journal.ts';
+import {
+  type JournalAnswer,
+  type JournalRequest,
+  readJournal,
+  readTid,
+  type TidAnswer,
+  type TidRequest,
+} from './journal.ts';
 
 export class ReadJournal extends Query<JournalAnswer> {
   constructor(readonly request: JournalRequest) {
@@ -20,8 +26,8 @@ export class ReadJournalHandler implements IQueryHandler<ReadJournal> {
   }
 }
 
-export class GetTid extends Query<Change[]> {
-  constructor(readonly tid: number) {
+export class GetTid extends Query<TidAnswer> {
+  constructor(readonly request: TidRequest) {
     super();
   }
 }
@@ -30,8 +36,8 @@ export class GetTid extends Query<Change[]> {
 export class GetTidHandler implements IQueryHandler<GetTid> {
   constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
 
-  execute({ tid }: GetTid) {
-    return changesOfTid(this.kernel.database, tid);
+  execute({ request }: GetTid) {
+    return readTid(this.kernel, request);
   }
 }
 

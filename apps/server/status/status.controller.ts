@@ -1,7 +1,8 @@
-import { Controller, Get, Req } from '@nestjs/common';
+import { Controller, Get } from '@nestjs/common';
 import { QueryBus } from '@nestjs/cqrs';
-import type { FastifyRequest } from 'fastify';
-import { requireRole } from '../identity.ts';
+import { Describe } from '../openapi/describe.ts';
+import { Allow } from '../permission.guard.ts';
+import { StatusAnswer } from './status.answers.ts';
 import { GetStatus } from './status.handlers.ts';
 
 @Controller('status')
@@ -9,8 +10,9 @@ export class StatusController {
   constructor(private readonly queries: QueryBus) {}
 
   @Get()
-  get(@Req() request: FastifyRequest) {
-    requireRole(request, 'admin');
+  @Allow('status', 'read')
+  @Describe('getStatus', { summary: 'See how the servers and the journal are doing', answers: { 200: StatusAnswer } })
+  get() {
     return this.queries.execute(new GetStatus());
   }
 }

@@ -1,5 +1,7 @@
 import { tailStatus, wholeTid } from '#libs/dispatch';
+import { listListeners } from '#libs/effects';
 import type { Kernel } from '#libs/kernel';
+import { listProjections } from '#libs/projection';
 
 export type Status = Awaited<ReturnType<typeof readStatus>>;
 
@@ -17,6 +19,8 @@ export async function readStatus(kernel: Kernel) {
       ...snakeCase(listener),
       position: wholeTid(listener.position),
     })),
+    effects: await listListeners(kernel.database),
+    projections: await listProjections(kernel.database, kernel.projections.all),
     caches: caches.map(snakeCase),
   };
 }

@@ -1,7 +1,7 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import type { Cache } from '#libs/dispatch';
-import type { Actor, Change } from '#libs/journal';
+import type { Change } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
 import {
   deletePage,
@@ -16,11 +16,12 @@ import {
   putPage,
   renamePage,
 } from '#libs/resources';
+import type { Mutation } from '../mutation.ts';
 import { KERNEL, PAGE_NAMES } from '../tokens.ts';
 
 export class PutPage extends Command<PageChanged & { created: boolean }> {
   constructor(
-    readonly actor: Actor,
+    readonly mutation: Mutation,
     readonly name: string,
     readonly input: PageInput,
   ) {
@@ -30,16 +31,14 @@ export class PutPage extends Command<PageChanged & { created: boolean }> {
 
 @CommandHandler(PutPage)
 export class PutPageHandler implements ICommandHandler<PutPage> {
-  constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
-
-  execute({ actor, name, input }: PutPage) {
-    return putPage(this.kernel, actor, name, input);
+  execute({ mutation: { writer, actor, condition, may }, name, input }: PutPage) {
+    return putPage(writer, actor, name, input, condition, may('wiki', 'protect'));
   }
 }
 
 export class DeletePage extends Command<{ id: string; tid: number }> {
   constructor(
-    readonly actor: Actor,
+    readonly mutation: Mutation,
     readonly name: string,
   ) {
     super();
@@ -48,16 +47,14 @@ export class DeletePage extends Command<{ id: string; tid: number }> {
 
 @CommandHandler(DeletePage)
 export class DeletePageHandler implements ICommandHandler<DeletePage> {
-  constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
-
-  execute({ actor, name }: DeletePage) {
-    return deletePage(this.kernel, actor, name);
+  execute({ mutation: { writer, actor, condition, may }, name }: DeletePage) {
+    return deletePage(writer, actor, name, condition, may('wiki', 'protect'));
   }
 }
 
 export class RenamePage extends Command<PageChanged & { tid: number }> {
   constructor(
-    readonly actor: Actor,
+    readonly mutation: Mutation,
     readonly name: string,
     readonly target: { to: string; redirect?: boolean | undefined },
   ) {
@@ -67,10 +64,8 @@ export class RenamePage extends Command<PageChanged & { tid: number }> {
 
 @CommandHandler(RenamePage)
 export class RenamePageHandler implements ICommandHandler<RenamePage> {
-  constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
-
-  execute({ actor, name, target }: RenamePage) {
-    return renamePage(this.kernel, actor, name, target);
+  execute({ mutation: { writer, actor, condition, may }, name, target }: RenamePage) {
+    return renamePage(writer, actor, name, target, condition, may('wiki', 'protect'));
   }
 }
 

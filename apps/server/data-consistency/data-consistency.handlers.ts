@@ -1,0 +1,149 @@
+import { Inject } from '@nestjs/common';
+import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import type { Kernel } from '#libs/kernel';
+import {
+  type EntityKey,
+  type EntityScope,
+  findInconsistent,
+  getRules,
+  type HealthCounters,
+  type KeptRules,
+  listPropagations,
+  type ProjectRule,
+  type Propagation,
+  type PropagationListOptions,
+  planRepair,
+  propagateTask,
+  type Repaired,
+  readHealth,
+  repairEntities,
+  setRules,
+  type Validated,
+  validateEntities,
+} from '#libs/resources';
+import type { Mutation } from '../mutation.ts';
+import { KERNEL } from '../tokens.ts';
+
+export class ValidateEntities extends Query<Validated[]> {
+  constructor(readonly entities: readonly EntityKey[]) {
+    super();
+  }
+}
+
+@QueryHandler(ValidateEntities)
+export class ValidateEntitiesHandler implements IQueryHandler<ValidateEntities> {
+  constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
+
+  execute({ entities }: ValidateEntities) {
+    return validateEntities(this.kernel.database, entities);
+  }
+}
+
+export class ReadConsistencyHealth extends Query<HealthCounters> {
+  constructor(readonly scope: EntityScope) {
+    super();
+  }
+}
+
+@QueryHandler(ReadConsistencyHealth)
+export class ReadConsistencyHealthHandler implements IQueryHandler<ReadConsistencyHealth> {
+  constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
+
+  execute({ scope }: ReadConsistencyHealth) {
+    return readHealth(this.kernel.database, scope);
+  }
+}
+
+export class ListPropagations extends Query<(Propagation & { id: string })[]> {
+  constructor(readonly options: PropagationListOptions) {
+    super();
+  }
+}
+
+@QueryHandler(ListPropagations)
+export class ListPropagationsHandler implements IQueryHandler<ListPropagations> {
+  constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
+
+  execute({ options }: ListPropagations) {
+    return listPropagations(this.kernel.database, options);
+  }
+}
+
+export class PropagateTask extends Command<Propagation> {
+  constructor(
+    readonly mutation: Mutation,
+    readonly taskId: string,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(PropagateTask)
+export class PropagateTaskHandler implements ICommandHandler<PropagateTask> {
+  constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
+
+  execute({ mutation, taskId }: PropagateTask) {
+    return propagateTask(this.kernel.database, taskId, mutation.writer.database);
+  }
+}
+
+export class RepairConsistency extends Command<Repaired> {
+  constructor(
+    readonly mutation: Mutation,
+    readonly scope: EntityScope,
+    readonly entities: readonly EntityKey[] | undefined,
+    readonly dryRun: boolean,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(RepairConsistency)
+export class RepairConsistencyHandler implements ICommandHandler<RepairConsistency> {
+  constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
+
+  async execute({ mutation: { writer, actor }, scope, entities, dryRun }: RepairConsistency): Promise<Repaired> {
+    const found = await findInconsistent(this.kernel.database, scope, entities);
+    if (dryRun) return { tid: null, ...planRepair(found) };
+    return writer.open
+      ? repairEntities(writer, actor, found)
+      : this.kernel.atomic((tx) => repairEntities(tx, actor, found));
+  }
+}
+
+export class GetRules extends Query<KeptRules> {
+  constructor(readonly projectId: string) {
+    super();
+  }
+}
+
+@QueryHandler(GetRules)
+export class GetRulesHandler implements IQueryHandler<GetRules> {
+  constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
+
+  execute({ projectId }: GetRules) {
+    return getRules(this.kernel.database, projectId);
+  }
+}
+
+export class SetRules extends Command<{ tid: number | null; kept: KeptRules }> {
+  constructor(
+    readonly mutation: Mutation,
+    readonly projectId: string,
+    readonly rules: readonly ProjectRule[],
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(SetRules)
+export class SetRulesHandler implements ICommandHandler<SetRules> {
+  execute({ mutation: { writer, actor, condition }, projectId, rules }: SetRules) {
+    return setRules(writer, actor, projectId, rules, condition);
+  }
+}
+
+export const dataConsistencyHandlers = [
+  ...[ValidateEntitiesHandler, ReadConsistencyHealthHandler, ListPropagationsHandler],
+  ...[PropagateTaskHandler, RepairConsistencyHandler, GetRulesHandler, SetRulesHandler],
+];
