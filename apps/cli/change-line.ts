@@ -1,24 +1,33 @@
+import { type CausedBy, causeOf } from '#libs/effects';
 import type { Change } from '#libs/journal';
+import { plain } from './output.ts';
 
-/** A change as one line for people: who did what when, and what became of each field, shortened. */
-export function changeLine(change: Change): string {
+/**
+ * A change as one line for people: who did what when, what became of each field, shortened, and what it is an effect of: the whole chain where that is
+ * given, else the last step, which the change itself tells.
+ */
+export function changeLine(change: Change, causes: readonly CausedBy[] = [causeOf(change) ?? []].flat()): string {
   const fields = Object.entries(change.fields).map(([field, { old, new: now }]) =>
     fieldText(change.change, field, old, now),
   );
   const parts = [
     `${change.tid}`,
     change.time,
-    change.author.replace(CONTROLS, ' '),
+    plain(change.author),
     `${change.change} ${change.resource} ${change.id}`,
     fields.join(', '),
-    change.comment ? `# ${change.comment.replace(CONTROLS, ' ')}` : '',
+    change.comment ? `# ${plain(change.comment)}` : '',
+    causesText(causes),
   ];
   return parts.filter((part) => part !== '').join('  ');
 }
 
 const LONGEST = 40;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: a terminal must not be told things by a comment
-const CONTROLS = /[\u0000-\u001f\u007f-\u009f]+/g;
+
+function causesText(causes: readonly CausedBy[]): string {
+  const steps = causes.map(({ tid, listener }) => `tid ${tid} (listener ${plain(listener)})`);
+  return steps.length === 0 ? '' : `caused by ${steps.join(' ← ')}`;
+}
 
 function fieldText(change: string, field: string, old: unknown, now: unknown): string {
   if (change === 'CREATE') return `${field}=${short(now)}`;
@@ -27,6 +36,6 @@ function fieldText(change: string, field: string, old: unknown, now: unknown): s
 }
 
 function short(value: unknown): string {
-  const json = (JSON.stringify(value) ?? 'null').replace(CONTROLS, ' ');
+  const json = plain(JSON.stringify(value) ?? 'null');
   return json.length <= LONGEST ? json : `${json.slice(0, LONGEST - 1)}…(${json.length})`;
 }

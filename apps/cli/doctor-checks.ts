@@ -1,8 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { checkFitness, type Database, KernelError, migrationStatus, migrationsFolder } from '#libs/database';
+import { checkFitness, type Database, KernelError } from '#libs/database';
 import { tailStatus } from '#libs/dispatch';
 import { frontier, type Resource } from '#libs/journal';
+import { migrationStatus, migrationsFolder, type PluginMigrations } from '#libs/migrations';
 import { holderText } from './commands/status.ts';
 import {
   findForbiddenRights,
@@ -11,6 +12,7 @@ import {
   findSequenceProblems,
   findSubscriptions,
   findTableProblems,
+  findTimelines,
   guardSurvivesSavepoint,
   listFunctionBodies,
   mayDraw,
@@ -22,6 +24,8 @@ export interface Patient {
   readonly url: string;
   readonly owner: Database;
   readonly resources: readonly Resource[];
+  /** Of plugins. */
+  readonly migrations: readonly PluginMigrations[];
 }
 
 export interface Check {
@@ -54,11 +58,12 @@ export const checks: readonly Check[] = [
   { name: 'no prepared transaction older than a minute', examine: prepared },
   { name: 'nobody holds the tail for more than a minute', examine: longHolders },
   { name: 'no tid and no position is ahead of the sequence', examine: ahead },
+  { name: 'the database is the one whose cursors it takes', examine: timeline },
   { name: 'the guard of the draw survives a savepoint', examine: savepoint },
 ];
 
-async function unapplied({ url }: Patient): Promise<string[]> {
-  const { pending, unknown } = await migrationStatus(url, [migrationsFolder]);
+async function unapplied({ url, migrations }: Patient): Promise<string[]> {
+  const { pending, unknown } = await migrationStatus(url, [migrationsFolder], migrations);
   return [
     ...pending.map((name) => `${name} is pending: run tidemark migrate`),
     ...unknown.map((name) => `${name} is applied and not known to this version: the database is newer`),
@@ -66,12 +71,19 @@ async function unapplied({ url }: Patient): Promise<string[]> {
 }
 
 async function changedFunctions({ database }: Patient): Promise<string[]> {
-  const files = (await readdir(migrationsFolder)).filter((file) => file.endsWith('.sql'));
+  const files = (await readdir(migrationsFolder)).filter((file) => /^\d{4}_.*\.sql$/.test(file)).sort();
   const texts = await Promise.all(files.map((file) => readFile(join(migrationsFolder, file), 'utf8')));
   const functions = await listFunctionBodies(database);
   return functions
-    .filter(({ body }) => !texts.some((text) => text.includes(body)))
+    .filter(({ name, body }) => !lastMaking(texts, name)?.includes(body))
     .map(({ name }) => `tidemark.${name}() is not what a migration has made it`);
+}
+
+/** The last migration that makes a function: those before it are superseded. */
+function lastMaking(texts: readonly string[], name: string): string | undefined {
+  return texts.findLast((text) =>
+    ['CREATE', 'CREATE OR REPLACE'].some((verb) => text.includes(`${verb} FUNCTION tidemark.${name}(`)),
+  );
 }
 
 async function tableProblems({ database, resources }: Patient): Promise<string[]> {
@@ -112,6 +124,15 @@ async function ahead({ database }: Patient): Promise<string[]> {
     ...(journal > head ? [sentence("the journal's tid", journal)] : []),
     ...(position > head ? [sentence('the position of a process,', position)] : []),
   ];
+}
+
+/** A copy that is another database has another epoch by itself; one on another timeline looks like its original. */
+async function timeline({ owner }: Patient): Promise<string[] | 'skipped'> {
+  const found = await findTimelines(owner);
+  if (found === undefined) return 'skipped';
+  if (found.named === found.now) return [];
+  const problem = `the server was restored or failed over since the epoch was named (timeline ${found.named}, now ${found.now})`;
+  return [`${problem}: tidemark epoch renew, or, when no change was lost, tidemark epoch keep`];
 }
 
 async function savepoint({ owner }: Patient): Promise<string[] | 'skipped'> {

@@ -95,6 +95,24 @@ export async function findReach(db: Queryable): Promise<{ journal: number; posit
   return rows[0] ?? { journal: 0, position: 0 };
 }
 
+/**
+ * The server's timeline now, and when the epoch was named at this place; equal for a copy that has an epoch of its own. Undefined where
+ * this role may not look.
+ */
+export async function findTimelines(
+  owner: Queryable,
+): Promise<{ named: string | null; now: string | null } | undefined> {
+  const { rows: rights } = await owner.query<{ may: boolean }>(
+    `SELECT has_function_privilege('tidemark.timeline()', 'EXECUTE') AS may`,
+  );
+  if (!rights[0]?.may) return undefined;
+  const { rows } = await owner.query<{ named: string | null; now: string | null }>(
+    `SELECT CASE WHEN e.place = tidemark.place() THEN e.timeline ELSE tidemark.timeline() END AS named, tidemark.timeline() AS now
+       FROM tidemark.epoch e`,
+  );
+  return rows[0];
+}
+
 /** Whether this role may draw a tid: the owner alone. */
 export async function mayDraw(db: Queryable): Promise<boolean> {
   const { rows } = await db.query<{ may: boolean }>(
@@ -123,4 +141,14 @@ export async function guardSurvivesSavepoint(owner: Connection): Promise<boolean
   } finally {
     await owner.query('ROLLBACK');
   }
+}
+
+/** The names of plugins that have migrated this database. */
+export async function findMigratedPlugins(db: Queryable): Promise<string[]> {
+  const { rows } = await db.query<{ name: string }>(
+    `SELECT replace(substring(c.relname FROM '^migration_plugin_(.*)'), '_', '-') AS name
+       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE n.nspname = 'tidemark' AND c.relkind = 'r' AND starts_with(c.relname, 'migration_plugin_') ORDER BY 1`,
+  );
+  return rows.map(({ name }) => name);
 }

@@ -7,12 +7,15 @@ import {
   type Kernel,
   type Located,
   loadConfig,
+  loadPlugins,
   locateDatabase,
   openKernel,
   openOwner,
+  type Plugins,
   readEnvironment,
 } from '#libs/kernel';
-import { resources } from '#libs/resources';
+import type { Projection } from '#libs/projection';
+import { projections, resources } from '#libs/resources';
 import type { ImportTables } from './import-git/import.queries.ts';
 import { say } from './output.ts';
 import type { GlobalOptions } from './program.ts';
@@ -21,16 +24,39 @@ export type ReaderOptions = GlobalOptions;
 
 /** What a command that only looks is given. */
 export interface Reader {
-  readonly db: Queryable;
+  readonly db: Database;
+  /** Runs work in one transaction. */
+  atomic<T>(work: (tx: Queryable) => Promise<T>): Promise<T>;
   /** The resource of that name. Throws `invalid` with the names there are. */
   resource(name: string): Resource;
+  /** All projections, of the domain and of plugins. */
+  readonly projections: readonly Projection[];
+  /** The projection of that name. Throws `invalid` with the names there are. */
+  projection(name: string): Projection;
 }
 
 /** Runs work with the program's rights on the configured database, and closes it. */
 export async function withReader<T>(options: ReaderOptions, work: (reader: Reader) => Promise<T>): Promise<T> {
+  const opened = await openKernel(configOf(options), { resources, projections, log: quietLog, name: 'tidemark cli' });
+  try {
+    const { database, kernel } = opened;
+    return await work({
+      db: database as Database,
+      atomic: (within) => kernel.atomic((writer) => within(writer.database)),
+      resource: (name) => find(kernel.resources, name),
+      projections: kernel.projections.all,
+      projection: (name) => findProjection(kernel.projections.all, name),
+    });
+  } finally {
+    await opened.close();
+  }
+}
+
+/** Runs work on a kernel with the program's rights, not started, of the configured database; and closes it. */
+export async function withKernel<T>(options: ReaderOptions, work: (kernel: Kernel) => Promise<T>): Promise<T> {
   const opened = await openKernel(configOf(options), { resources, log: quietLog, name: 'tidemark cli' });
   try {
-    return await work({ db: opened.database, resource: (name) => find(opened.kernel.resources, name) });
+    return await work(opened.kernel);
   } finally {
     await opened.close();
   }
@@ -53,15 +79,18 @@ export async function withImporter<T>(
   }
 }
 
-/** Runs work on the configured database as it is, without migrating it. */
+/** Runs work on the configured database as it is, past any pooler, without migrating it. */
 export async function withDatabase<T>(
   options: ReaderOptions,
-  work: (database: Database, located: Located) => Promise<T>,
+  work: (database: Database, located: Located, plugins: Plugins) => Promise<T>,
 ): Promise<T> {
-  const located = await locateDatabase(configOf(options), quietLog);
-  const database = Database.open({ url: located.url, poolSize: 2, applicationName: 'tidemark cli' });
+  const config = configOf(options);
+  const plugins = await loadPlugins(config);
+  const located = await locateDatabase(config, quietLog);
+  const url = located.directUrl ?? located.url;
+  const database = Database.open({ url, poolSize: 2, applicationName: 'tidemark cli' });
   try {
-    return await work(database, located);
+    return await work(database, { ...located, url }, plugins);
   } finally {
     await database.close();
     await located.release();
@@ -70,8 +99,8 @@ export async function withDatabase<T>(
 
 /** The configuration of environment and flags. */
 export function configOf({ json: _json, ...flags }: ReaderOptions): Config {
-  const { databaseUrl, dataDir } = flags;
-  return loadConfig(readEnvironment(), { databaseUrl, dataDir } satisfies Flags);
+  const { databaseUrl, dataDir, plugins } = flags;
+  return loadConfig(readEnvironment(), { databaseUrl, dataDir, plugins } satisfies Flags);
 }
 
 /** Warnings and errors as sentences beside the results. */
@@ -88,4 +117,11 @@ function find(known: ReadonlyMap<string, Resource>, name: string): Resource {
     throw new KernelError('invalid', `there is no resource "${name}": there is ${[...known.keys()].join(', ')}`);
   }
   return resource;
+}
+
+function findProjection(known: readonly Projection[], name: string): Projection {
+  const projection = known.find((one) => one.name === name);
+  if (projection !== undefined) return projection;
+  const there = known.length === 0 ? 'none' : known.map((one) => one.name).join(', ');
+  throw new KernelError('invalid', `there is no projection ${JSON.stringify(name)}: there is ${there}`);
 }

@@ -28,6 +28,14 @@ export function table(rows: readonly (readonly string[])[]): string {
     .join('\n');
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: a terminal must not be told things by what others have written
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f]+/g;
+
+/** A text that others have written, such as a comment or an error, on one line and with nothing that a terminal would obey. */
+export function plain(text: string): string {
+  return text.replace(CONTROLS, ' ');
+}
+
 /** A reader that has seen enough (`| head`) is no error. */
 export function endQuietlyWhenNobodyReads(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -8,6 +8,7 @@ import { endQuietlyWhenNobodyReads, say } from './output.ts';
 export interface GlobalOptions {
   databaseUrl?: string;
   dataDir?: string;
+  plugins?: string;
   json?: boolean;
 }
 
@@ -52,6 +53,7 @@ function program(exit: (code: number) => void): Command {
     .version(version)
     .addOption(flag('DATABASE_URL', '<url>'))
     .addOption(flag('TIDEMARK_DATA_DIR', '<folder>'))
+    .addOption(flag('TIDEMARK_PLUGINS', '<modules>'))
     .option('--json', 'print one JSON document, or JSON lines')
     .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError('(--help says more)')
@@ -61,6 +63,11 @@ function program(exit: (code: number) => void): Command {
   addHistories(tidemark, does);
   addReaders(tidemark, does);
   addOperations(tidemark, does);
+  addChecks(tidemark, does);
+  addEffects(tidemark, does);
+  addEpoch(tidemark, does);
+  addTokens(tidemark, does);
+  addUsers(tidemark, does);
   return tidemark;
 }
 
@@ -69,7 +76,8 @@ type Does = (load: () => Promise<Handler>) => (...given: unknown[]) => Promise<v
 function addServer(tidemark: Command, does: Does): void {
   const serve = tidemark.command('serve').description('start a server');
   for (const { variable } of configFlags) {
-    if (!['DATABASE_URL', 'TIDEMARK_DATA_DIR'].includes(variable)) serve.addOption(flag(variable, '<value>'));
+    if (!['DATABASE_URL', 'TIDEMARK_DATA_DIR', 'TIDEMARK_PLUGINS'].includes(variable))
+      serve.addOption(flag(variable, '<value>'));
   }
   serve.action(does(async () => (await import('./commands/serve.ts')).serve));
   tidemark
@@ -129,30 +137,178 @@ function addOperations(tidemark: Command, does: Does): void {
     .description('say where the journal stands, and who holds the tail')
     .action(does(async () => (await import('./commands/status.ts')).status));
   tidemark
+    .command('rebuild <projection>')
+    .description(
+      'make a projection anew beside its tables, while servers write, and swap them; goes on with one that was interrupted',
+    )
+    .option('--anew', 'begin from the beginning all the same')
+    .action(does(async () => (await import('./commands/rebuild.ts')).rebuildCommand));
+  tidemark
     .command('doctor')
     .description('look for what would break a promise: 1 when something is found')
     .action(does(async () => (await import('./commands/doctor.ts')).doctor));
+}
+
+function addChecks(tidemark: Command, does: Does): void {
+  tidemark
+    .command('verify')
+    .description('compare rows, journal and projections: 1 and a line of JSON for each difference')
+    .option('--resource <name>', 'this resource only')
+    .option('--projection <name>', 'this projection only')
+    .action(does(async () => (await import('./commands/verify.ts')).verify));
+  tidemark
+    .command('repair')
+    .description('show what is different and what would be done about it, or do it: 1 when something is left')
+    .option('--finding <number>', 'what this finding is about', wholeNumber)
+    .option('--resource <name>', 'rows of this resource')
+    .option('--id <id>', 'this row of it')
+    .option('--projection <name>', 'this projection')
+    .addOption(
+      new Option(
+        '--accept <side>',
+        'where a row and its journal differ: journal the row as it is, or write it back',
+      ).choices(['model', 'journal']),
+    )
+    .option('--reason <text>', 'why: the comment of the change')
+    .option('--apply', 'do it')
+    .action(does(async () => (await import('./commands/repair.ts')).repair));
+}
+
+function addTokens(tidemark: Command, does: Does): void {
+  tidemark
+    .command('permissions')
+    .description('print who may do what: each resource and action, and the roles that may')
+    .action(does(async () => (await import('./commands/permissions.ts')).permissions));
   const token = tidemark.command('token').description('access tokens');
   token
     .command('create')
     .description('make a token and print it, this once')
     .requiredOption('--user <name>', 'whom it stands for')
-    .option(
-      '--role <role>',
-      'what the user may do; can be repeated',
-      (role: string, before: string[]) => [...before, role],
-      [],
-    )
-    .option('--expires <time>', 'an RFC 3339 time')
+    .option('--role <role>', 'the most that it lends of what its user may do; makes the user if need be', several, [])
+    .option('--expires <time>', 'an RFC 3339 time, or from now: 12h, 30d')
     .action(does(async () => (await import('./commands/token.ts')).tokenCreate));
   token
     .command('list')
     .description('list all tokens')
+    .option('--user <name>', 'of this user only')
     .action(does(async () => (await import('./commands/token.ts')).tokenList));
   token
     .command('revoke <token>')
     .description('end a token, named by its id or prefix')
     .action(does(async () => (await import('./commands/token.ts')).tokenRevoke));
+}
+
+function addUsers(tidemark: Command, does: Does): void {
+  const user = tidemark.command('user').description('users and their roles');
+  user
+    .command('list')
+    .description('list all users')
+    .action(does(async () => (await import('./commands/user.ts')).userList));
+  user
+    .command('add <name>')
+    .description('add a user')
+    .option('--email <address>', 'where mail for the user goes')
+    .option('--role <role>', 'a role that counts everywhere; can be repeated', several, [])
+    .action(does(async () => (await import('./commands/user.ts')).userAdd));
+  user
+    .command('email <name> [address]')
+    .description('say where mail for a user goes; nowhere without an address')
+    .action(does(async () => (await import('./commands/user.ts')).userEmail));
+  user
+    .command('grant <name> <role>')
+    .description('give a user a role')
+    .option('--project <id>', 'in this project only, where it counts instead of those of everywhere')
+    .action(does(async () => (await import('./commands/user.ts')).userGrant));
+  user
+    .command('revoke <name> <role>')
+    .description('take a role away from a user')
+    .option('--project <id>', 'in this project only')
+    .action(does(async () => (await import('./commands/user.ts')).userRevoke));
+  user
+    .command('disable <name>')
+    .description('refuse the tokens of a user from now on')
+    .action(does(async () => (await import('./commands/user.ts')).userDisable));
+  user
+    .command('enable <name>')
+    .description('accept the tokens of a user again')
+    .action(does(async () => (await import('./commands/user.ts')).userEnable));
+}
+
+function several(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+function addEffects(tidemark: Command, does: Does): void {
+  const load = () => import('./commands/effects.ts');
+  const effects = tidemark.command('effects').description('side effects, as the ledger has them');
+  const filtered = (command: Command) =>
+    command
+      .option('--listener <name>', 'of this listener only')
+      .option('--state <state>', 'pending, failed, parked, done or discarded')
+      .option('--older-than <seconds>', 'entered so long ago', wholeNumber)
+      .option('--tid <tid>', 'of the changes of this tid only', wholeNumber)
+      .option('--resource <name>', 'of changes of this resource only')
+      .option('--id <id>', 'of changes of rows with this id only');
+  filtered(effects.command('list').description('list effects, those of the latest changes first'))
+    .option('--limit <n>', 'at most so many', wholeNumber, 50)
+    .action(does(async () => (await load()).effectsList));
+  effects
+    .command('show <key>')
+    .description('tell what is known of one effect')
+    .action(does(async () => (await load()).effectsShow));
+  filtered(
+    effects.command('retry [key]').description('try a parked or failed effect, or all that match, again now'),
+  ).action(does(async () => (await load()).effectsRetry));
+  filtered(
+    effects.command('discard [key]').description('give up an effect that is not done, or all that match'),
+  ).action(does(async () => (await load()).effectsDiscard));
+  addListeners(tidemark, does);
+}
+
+function addListeners(tidemark: Command, does: Does): void {
+  const load = () => import('./commands/listeners.ts');
+  const listeners = tidemark.command('listeners').description('listeners with side effects');
+  listeners
+    .command('list')
+    .description('list them, where they stand and what they have to do')
+    .action(does(async () => (await load()).listenersList));
+  listeners
+    .command('pause <name>')
+    .description('begin no more effects of a listener, in any process')
+    .action(does(async () => (await load()).listenersPause));
+  listeners
+    .command('resume <name>')
+    .description('go on with them')
+    .action(does(async () => (await load()).listenersResume));
+  listeners
+    .command('reset <name>')
+    .description('set its position; what is in the ledger is never repeated')
+    .requiredOption('--to <place>', 'head, beginning or a tid')
+    .option('--yes', 'really')
+    .action(does(async () => (await load()).listenersReset));
+  listeners
+    .command('remove <name>')
+    .description('forget one that no process has any more; what it has not done is given up')
+    .option('--yes', 'really')
+    .action(does(async () => (await load()).listenersRemove));
+}
+
+function addEpoch(tidemark: Command, does: Does): void {
+  const epoch = tidemark
+    .command('epoch')
+    .description("the name of this database's journal in cursors")
+    .action(does(async () => (await import('./commands/epoch.ts')).epochShow));
+  const force = ['--force', 'also while servers are at work, which are to be restarted then'] as const;
+  epoch
+    .command('renew')
+    .description('refuse every cursor given out before: this database was set back, or is a copy of files')
+    .option(...force)
+    .action(does(async () => (await import('./commands/epoch.ts')).epochRenew));
+  epoch
+    .command('keep')
+    .description('go on with the cursors of the database that this one is a whole copy of')
+    .option(...force)
+    .action(does(async () => (await import('./commands/epoch.ts')).epochKeep));
 }
 
 /** Loads a command when it is called, so that no command pays for another one's libraries. */

@@ -20,9 +20,14 @@ export interface Started {
 export const mainFile = join(repositoryRoot(), 'dist/apps/cli/main.js');
 
 /** Starts `tidemark` with arguments, in a folder without .env, with these variables and nothing of Tidemark's from the test run. */
-export function startCommand(args: readonly string[], env: Record<string, string>, cwd: string): Started {
+export function startCommand(
+  args: readonly string[],
+  env: Record<string, string>,
+  cwd: string,
+  program = mainFile,
+): Started {
   const { PATH = '', HOME = '' } = process.env;
-  const child = spawn(process.execPath, [mainFile, ...args], { env: { PATH, HOME, ...env }, cwd, stdio: 'pipe' });
+  const child = spawn(process.execPath, [program, ...args], { env: { PATH, HOME, ...env }, cwd, stdio: 'pipe' });
   let stdout = '';
   let stderr = '';
   child.stdin.end();

@@ -61,8 +61,9 @@ test('every command answers --help', async () => {
     'doctor',
     'db stop',
   ];
-  const tokens = ['token create', 'token list', 'token revoke'];
-  await fewAtOnce(['', ...commands, ...tokens], async (name) => {
+  const tokens = ['permissions', 'token create', 'token list', 'token revoke'];
+  const users = ['list', 'add', 'grant', 'revoke', 'disable', 'enable'].map((name) => `user ${name}`);
+  await fewAtOnce(['', ...commands, ...tokens, ...users], async (name) => {
     const { end, stdout, stderr } = await tidemark(...name.split(' ').filter(Boolean), '--help');
     expect({ name, end, stderr }).toEqual({ name, end: 0, stderr: '' });
     expect(stdout).toContain('--database-url');
@@ -160,12 +161,12 @@ test('status names the backend that holds the tail', async () => {
 });
 
 test('a token is made, listed and revoked', async () => {
-  const [made] = await lines('token', 'create', '--user', 'joe', '--role', 'admin', '--role', 'reader', '--json');
-  expect(made).toMatchObject({ user: 'joe', roles: ['admin', 'reader'], token: expect.stringMatching(/^tdm_/) });
-  expect((await tidemark('token', 'list')).stdout).toMatch(/joe +admin,reader +valid/);
+  const [made] = await lines('token', 'create', '--user', 'joe', '--role', 'admin', '--role', 'viewer', '--json');
+  expect(made).toMatchObject({ user: 'joe', roles: ['admin', 'viewer'], token: expect.stringMatching(/^tdm_/) });
+  expect((await tidemark('token', 'list')).stdout).toMatch(/joe +admin,viewer +valid/);
   expect(await tidemark('token', 'revoke', String(made?.['prefix']))).toMatchObject({ end: 0 });
   const { stdout } = await tidemark('token', 'list');
-  expect(stdout).toMatch(/joe +admin,reader +revoked/);
+  expect(stdout).toMatch(/joe +admin,viewer +revoked/);
   expect(stdout).not.toContain(String(made?.['token']));
 });
 

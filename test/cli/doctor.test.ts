@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Database } from '#libs/database';
+import { migrationsFolder } from '#libs/migrations';
 import { type TestDatabase, testDatabase } from '../support/test-database.ts';
 import { command } from './command.ts';
 
@@ -45,6 +46,12 @@ test('a healthy database has no findings', async () => {
 
 test('each way to break a promise is found, and not any more when it is repaired', async () => {
   const frontier = await originalOf('frontier');
+  const drift = await originalOf('drift');
+  const first = await readFile(join(migrationsFolder, '0001_journal.sql'), 'utf8');
+  const superseded = String(/CREATE (FUNCTION tidemark\.drift\(.*?\nEND \$\$;)/s.exec(first)?.[1]).replace(
+    /^/,
+    'CREATE OR REPLACE ',
+  );
   const cases: { breaks: string; repairs: string; finds: string }[] = [
     {
       breaks: 'ALTER TABLE wiki DISABLE TRIGGER tidemark_update',
@@ -80,6 +87,11 @@ test('each way to break a promise is found, and not any more when it is repaired
       breaks: frontier.replace('head := coalesce', 'safe := 0; head := coalesce'),
       repairs: frontier,
       finds: 'tidemark.frontier() is not what a migration has made it',
+    },
+    {
+      breaks: superseded,
+      repairs: drift,
+      finds: 'tidemark.drift() is not what a migration has made it',
     },
     {
       breaks: `INSERT INTO tidemark.processes (origin, name, host, pid, version, position)

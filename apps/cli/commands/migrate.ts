@@ -1,10 +1,11 @@
+import { checkFitness } from '#libs/database';
 import {
-  checkFitness,
   migrate as migrateDatabase,
   migrationStatus,
   migrationsFolder,
+  type PluginMigrations,
   refuseNewer,
-} from '#libs/database';
+} from '#libs/migrations';
 import { EXIT } from '../exit-codes.ts';
 import { type ReaderOptions, withDatabase } from '../open.ts';
 import { print, printJson } from '../output.ts';
@@ -12,10 +13,10 @@ import type { Context } from '../program.ts';
 
 /** `tidemark migrate [--status]`. */
 export async function migrate(_context: Context, options: ReaderOptions & { status?: boolean }): Promise<number> {
-  return withDatabase(options, async (_database, { url, ownerUrl }) => {
+  return withDatabase(options, async (_database, { url, ownerUrl }, plugins) => {
     await checkFitness(url);
-    if (options.status) return status(url, options);
-    const { applied } = await migrateDatabase(ownerUrl ?? url, [migrationsFolder]);
+    if (options.status) return status(ownerUrl ?? url, plugins.migrations, options);
+    const { applied } = await migrateDatabase(ownerUrl ?? url, [migrationsFolder], plugins.migrations);
     if (options.json) await printJson({ applied });
     else
       await print(
@@ -27,8 +28,8 @@ export async function migrate(_context: Context, options: ReaderOptions & { stat
   });
 }
 
-async function status(url: string, options: ReaderOptions): Promise<number> {
-  const found = await migrationStatus(url, [migrationsFolder]);
+async function status(url: string, plugins: readonly PluginMigrations[], options: ReaderOptions): Promise<number> {
+  const found = await migrationStatus(url, [migrationsFolder], plugins);
   if (options.json) await printJson(found);
   else {
     for (const name of found.applied) await print(`${found.unknown.includes(name) ? 'unknown' : 'applied'}  ${name}`);

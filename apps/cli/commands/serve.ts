@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { pino } from 'pino';
 import { KernelError } from '#libs/database';
 import { type Config, loadConfig, type Opened, openKernel, readEnvironment } from '#libs/kernel';
-import { resources } from '#libs/resources';
+import { projections, resources } from '#libs/resources';
 import { EXIT } from '../exit-codes.ts';
 import type { ReaderOptions } from '../open.ts';
 import { print, printJson } from '../output.ts';
@@ -17,10 +17,11 @@ export async function serve(
   const log = pino({ level: config.logLevel });
   const stopping = stopSignal(interrupted);
   const [opened, { startServer }] = await Promise.all([
-    openKernel(config, { resources, log, name: 'tidemark' }),
+    openKernel(config, { resources, projections, log, name: 'tidemark' }),
     import('../../server/server.ts'),
   ]);
   try {
+    await opened.plugins.addTo(opened.kernel, log);
     const server = await startServer({ kernel: opened.kernel, config, log }).catch((error: unknown) => {
       throw explain(error, config);
     });

@@ -1,5 +1,5 @@
 import { KernelError, type Queryable } from '#libs/database';
-import { findId, findIdAsOf, frontier, type Resource, resolveAsOf, rowAsOf } from '#libs/journal';
+import { findId, findIdAsOf, frontier, gatherJsonKeys, type Resource, resolveAsOf, rowAsOf } from '#libs/journal';
 import { type ReaderOptions, withReader } from '../open.ts';
 import { print, printJson } from '../output.ts';
 import type { Context } from '../program.ts';
@@ -16,8 +16,8 @@ export async function show(_context: Context, name: string, text: string, option
     const id = await idOf(db, kind, text, options.asOf === undefined ? undefined : tid);
     const row = id === undefined ? undefined : await rowAsOf(db, kind.name, id, tid);
     if (row === undefined) throw missing(name, text, options.asOf);
-    const { values, entry } = row;
-    const { tid: changed, time, author, comment, change } = entry;
+    const values = gatherJsonKeys(kind, row.values);
+    const { tid: changed, time, author, comment, change } = row.entry;
     if (options.json) {
       await printJson({ resource: kind.name, id, tid: changed, change, time, author, comment, values });
       return;

@@ -24,20 +24,21 @@ export async function tokenCreate(_context: Context, options: CreateOptions): Pr
 }
 
 /** `tidemark token list`. */
-export async function tokenList(_context: Context, options: ReaderOptions): Promise<void> {
+export async function tokenList(_context: Context, options: ReaderOptions & { user?: string }): Promise<void> {
   await withReader(options, async ({ db }) => {
-    const tokens = await listTokens(db);
+    const tokens = await listTokens(db, { user: options.user });
     if (options.json) return printJson(tokens);
     const rows = tokens.map((token) => [
       String(token.id),
       `${token.prefix}…`,
       token.user,
-      token.roles.join(',') || '-',
+      token.roles.join(',') || 'all',
       token.revoked ? 'revoked' : token.expires && token.expires.getTime() < Date.now() ? 'expired' : 'valid',
       token.created.toISOString(),
       token.last_used?.toISOString() ?? 'never used',
+      token.expires?.toISOString() ?? 'never',
     ]);
-    await print(table([['id', 'token', 'user', 'roles', 'state', 'created', 'last used'], ...rows]));
+    await print(table([['id', 'token', 'user', 'roles', 'state', 'created', 'last used', 'expires'], ...rows]));
   });
 }
 
@@ -49,9 +50,12 @@ export async function tokenRevoke(_context: Context, idOrPrefix: string, options
   });
 }
 
+const UNITS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
+
 function time(text: string): Date {
-  const date = new Date(text);
-  if (Number.isNaN(date.getTime()))
-    throw new KernelError('invalid', `${text} is not a time such as 2026-01-31T12:00:00Z`);
-  return date;
+  const [, count, unit] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
+  const date = unit ? new Date(Date.now() + Number(count) * (UNITS[unit] as number)) : new Date(text);
+  if ((unit || RFC3339.test(text)) && !Number.isNaN(date.getTime())) return date;
+  throw new KernelError('invalid', `${text} is not a time such as 2026-01-31T12:00:00Z, nor one from now such as 30d`);
 }

@@ -1,0 +1,58 @@
+import { userInfo } from 'node:os';
+import { KernelError } from '#libs/database';
+import type { Accept, Repair, RepairChoice } from '#libs/integrity';
+import { differenceLine } from '../difference-line.ts';
+import { EXIT } from '../exit-codes.ts';
+import { type ReaderOptions, withKernel } from '../open.ts';
+import { plain, print, printJson, say } from '../output.ts';
+import type { Context } from '../program.ts';
+
+interface RepairFlags extends ReaderOptions {
+  finding?: number;
+  resource?: string;
+  id?: string;
+  projection?: string;
+  accept?: Accept;
+  reason?: string;
+  apply?: boolean;
+}
+
+/** `tidemark repair`: shows what it would do, or does it. */
+export async function repair(_context: Context, options: RepairFlags): Promise<number> {
+  const choice = choiceOf(options);
+  const { accept, reason, apply = false, json } = options;
+  if (apply && !reason?.trim()) throw new KernelError('invalid', 'a repair needs a reason: --reason TEXT');
+  return withKernel(options, async ({ integrity }) => {
+    const { differences, done } = await integrity.repair(choice, {
+      ...{ actor: { author: userInfo().username, comment: reason ?? null }, accept, apply },
+      onRepair: (one) => (json ? printJson(repairJson(one)) : print(repairText(one))),
+    });
+    if (differences === 0) say('nothing is different');
+    else if (apply) say(`${done} of ${differences} differences are repaired`);
+    else say('nothing was changed: --apply does it');
+    return differences > done ? EXIT.findings : EXIT.done;
+  });
+}
+
+function choiceOf({ finding, resource, id, projection }: RepairFlags): RepairChoice {
+  const given = [finding, resource, projection].filter((one) => one !== undefined);
+  if (given.length !== 1) throw new KernelError('invalid', 'say one of --finding, --resource and --projection');
+  if (id !== undefined && resource === undefined) throw new KernelError('invalid', '--id needs --resource');
+  if (finding !== undefined) return { finding };
+  return projection === undefined ? { resource: resource as string, id } : { projection };
+}
+
+function repairJson({ check, found, plan, outcome }: Repair) {
+  return {
+    ...differenceLine(check, found),
+    ...('does' in plan ? { does: plan.does } : { refused: plan.refused }),
+    outcome,
+  };
+}
+
+function repairText({ check, found, plan, outcome }: Repair): string {
+  const { id, field, kind, expected, actual } = found;
+  const what = [check.resource, id, field].filter((part) => part).join(' ');
+  const values = `should be ${JSON.stringify(expected)}, is ${JSON.stringify(actual)}`;
+  return plain(`${what}: ${kind}, ${values}. ${outcome}: ${'does' in plan ? plan.does : plan.refused}`);
+}

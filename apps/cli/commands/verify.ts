@@ -1,0 +1,26 @@
+import { userInfo } from 'node:os';
+import type { CheckChoice } from '#libs/integrity';
+import { differenceLine } from '../difference-line.ts';
+import { EXIT } from '../exit-codes.ts';
+import { type ReaderOptions, withKernel } from '../open.ts';
+import { printJson, say } from '../output.ts';
+import type { Context } from '../program.ts';
+
+/** `tidemark verify`: every difference as a line of JSON. */
+export async function verify({ interrupted }: Context, options: ReaderOptions & CheckChoice): Promise<number> {
+  const { resource, projection } = options;
+  return withKernel(options, async ({ integrity }) => {
+    const { checks, rows, findings, stale } = await integrity.verify(
+      { resource, projection },
+      {
+        actor: { author: userInfo().username },
+        signal: interrupted,
+        onFound: (check, { finding, found }) => printJson({ finding, ...differenceLine(check, found) }),
+        onSkipped: (check, why) => say(`${check.resource} is not compared: ${why}`),
+      },
+    );
+    const waiting = stale > 0 ? `; ${stale} more that changes explain which are still to be applied` : '';
+    say(`${checks} checks of ${rows} rows: ${findings === 0 ? 'no' : findings} differences${waiting}`);
+    return findings > 0 ? EXIT.findings : EXIT.done;
+  });
+}
