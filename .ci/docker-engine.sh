@@ -1,6 +1,7 @@
 # Sourced by run. Finds a Docker engine, or starts one in a temporary folder; nothing of it outlives the run.
 
 engine_pid=
+engine_folder=
 
 # Sets DOCKER_HOST for an engine of its own. Returns 1 after one line that says why there is none.
 start_engine() {
@@ -15,6 +16,7 @@ start_engine() {
     return 1
   fi
   mkdir -p "$folder"
+  engine_folder=$folder
   export DOCKER_HOST=unix://$folder/docker.sock
   dockerd --host "$DOCKER_HOST" --data-root "$folder/data" --exec-root "$folder/exec" \
     --pidfile "$folder/docker.pid" </dev/null >"$folder/log" 2>&1 &
@@ -40,17 +42,28 @@ stop_engine() {
   done
   kill -9 "$engine_pid" 2>/dev/null || true
   wait "$engine_pid" 2>/dev/null || true
+  # of containers on the network of the host it leaves a mount
+  awk -v folder="$engine_folder/" 'index($2, folder) == 1 { print $2 }' /proc/mounts | xargs -r umount --lazy 2>/dev/null || true
   engine_pid=
 }
 
-# Installs a Debian package when a command is missing and this is root on Debian.
+# Removes images, and the containers that a failed test has left of them.
+remove_image() {
+  local image
+  for image in "$@"; do
+    docker ps --all --quiet --filter ancestor="$image" | xargs -r docker rm --force >/dev/null 2>&1 || true
+    docker rmi --force "$image" >/dev/null 2>&1 || true
+  done
+}
+
+# Installs a Debian package when a command is missing and this is root on Debian. RUNLEVEL=1: its service is not started.
 install_missing() {
   local command=$1 package=$2
   if command -v "$command" >/dev/null; then return 0; fi
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return 1; fi
   {
     DEBIAN_FRONTEND=noninteractive timeout 120 apt-get update -qq &&
-      DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install -y -qq --no-install-recommends "$package"
+      RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install -y -qq --no-install-recommends "$package"
   } </dev/null >/dev/null 2>&1 || true
   hash -r
   command -v "$command" >/dev/null
