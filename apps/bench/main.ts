@@ -3,17 +3,25 @@ import { line, type Result, result } from './figures.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { type Options, readOptions, usage } from './options.ts';
 import { catchUp } from './scenarios/catch-up.ts';
+import { effects } from './scenarios/effects.ts';
+import { http } from './scenarios/http.ts';
 import { importGit } from './scenarios/import.ts';
 import { latency } from './scenarios/latency.ts';
+import { production } from './scenarios/production.ts';
 import type { Scenario } from './scenarios/scenario.ts';
 import { startUp } from './scenarios/start-up.ts';
+import { streams } from './scenarios/streams.ts';
 import { write } from './scenarios/write.ts';
 import { openServer } from './server.ts';
 
 const scenarios: Readonly<Record<string, Scenario>> = {
   write,
   latency,
+  streams,
   'catch-up': catchUp,
+  http,
+  effects,
+  production,
   import: importGit,
   'start-up': startUp,
 };

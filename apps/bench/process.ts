@@ -10,7 +10,7 @@ export interface TaskRow {
 }
 
 /** The measured resource. */
-export const task = defineResource<TaskRow>({ name: 'task' });
+export const task = defineResource<TaskRow>({ name: 'bench_task' });
 
 const ignore = () => undefined;
 const complain = (fields: object, message: string) => console.error(message, fields);

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { migrate, migrationsFolder } from '../../dist/libs/database/index.js';
 import { joinEmbedded } from '../../dist/libs/embedded/index.js';
+import { migrate, migrationsFolder } from '../../dist/libs/migrations/index.js';
 
 /** A PostgreSQL server for one scenario: the embedded one in a fresh folder, or a given one. */
 export interface Server {
@@ -43,10 +43,10 @@ export async function createJournaled(server: Server): Promise<string> {
   await migrate(url, [migrationsFolder]);
   await execute(
     url,
-    `CREATE TABLE task (id bigint PRIMARY KEY, title text NOT NULL, state text NOT NULL, points integer NOT NULL)`,
-    `INSERT INTO task SELECT id, 'task ' || id, 'open', 0 FROM generate_series(1, ${TASKS}) AS id`,
-    `SELECT tidemark.journal_table('task', row_version => true)`,
-    `GRANT SELECT, INSERT, UPDATE, DELETE ON task TO tidemark_app`,
+    `CREATE TABLE bench_task (id bigint PRIMARY KEY, title text NOT NULL, state text NOT NULL, points integer NOT NULL)`,
+    `INSERT INTO bench_task SELECT id, 'task ' || id, 'open', 0 FROM generate_series(1, ${TASKS}) AS id`,
+    `SELECT tidemark.journal_table('bench_task', row_version => true)`,
+    `GRANT SELECT, INSERT, UPDATE, DELETE ON bench_task TO tidemark_app`,
     'VACUUM (ANALYZE)',
   );
   return url;

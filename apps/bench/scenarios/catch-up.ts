@@ -57,7 +57,7 @@ async function fill(url: string, changes: number): Promise<void> {
       await client.query(`
         DO $$ BEGIN
           FOR n IN 1..${share} LOOP
-            UPDATE task SET title = 'task ' || n, state = 'state ' || n, points = n
+            UPDATE bench_task SET title = 'task ' || n, state = 'state ' || n, points = n
               WHERE id = 1 + ${writer} + (n * ${WRITERS}) % ${TASKS};
             IF n % 500 = 0 THEN COMMIT; END IF;
           END LOOP;

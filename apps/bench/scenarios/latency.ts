@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { type Figure, percentile, ratios } from '../figures.ts';
-import { openProcess, task } from '../process.ts';
-import { createJournaled, execute, openServer, TASKS } from '../server.ts';
+import { openProcess } from '../process.ts';
+import { createJournaled, execute, openServer } from '../server.ts';
 import type { Scenario } from './scenario.ts';
+import { type Clock, writeSteadily } from './steady.ts';
 
 const PER_SECOND = 200;
 const PHASES = ['quiet', 'open write in the same database', 'open write in another database'] as const;
 
 type Kernel = Awaited<ReturnType<typeof openProcess>>;
-type Clock = bigint;
 
 /** Milliseconds of one phase: from the call of commit, and from its return, to the listener's call in the other process. */
 interface Measured {
@@ -89,7 +89,7 @@ async function phase(
 ): Promise<Measured> {
   const release = unrelated === undefined ? undefined : await holdOpenWrite(unrelated);
   try {
-    const written = await writeSteadily(kernel, seconds);
+    const written = await writeSteadily(kernel, { perSecond: PER_SECOND, seconds });
     return match(written, await collect(listener, written));
   } finally {
     await release?.();
@@ -105,26 +105,6 @@ async function holdOpenWrite(url: string): Promise<() => Promise<void>> {
     await client.query('ROLLBACK');
     await client.end();
   };
-}
-
-async function writeSteadily(kernel: Kernel, seconds: number): Promise<Map<number, [Clock, Clock]>> {
-  const written = new Map<number, [Clock, Clock]>();
-  const one = async (n: number) => {
-    const tx = kernel.begin().prepare({ author: 'bench' });
-    tx.save(task, 1 + (n % TASKS), { title: `task ${n} ${Math.random()}` });
-    const called = process.hrtime.bigint();
-    const { tid } = await tx.commit();
-    if (tid !== null) written.set(tid, [called, process.hrtime.bigint()]);
-  };
-  const started = performance.now();
-  const open: Promise<void>[] = [];
-  for (let n = 0; n < seconds * PER_SECOND; n++) {
-    const early = started + (n * 1000) / PER_SECOND - performance.now();
-    if (early > 0) await pause(early);
-    open.push(one(n));
-  }
-  await Promise.all(open);
-  return written;
 }
 
 /** Asks the other process until it has been told of every change. */

@@ -1,0 +1,174 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Database } from '../../../dist/libs/database/index.js';
+import { highestTid } from '../../../dist/libs/dispatch/index.js';
+import { createKernel, type Kernel } from '../../../dist/libs/kernel/index.js';
+import { migrate, migrationsFolder } from '../../../dist/libs/migrations/index.js';
+import { changeTask, projections, resources } from '../../../dist/libs/resources/index.js';
+import { type Figure, percentile } from '../figures.ts';
+import { HttpConnection } from '../http/client.ts';
+import { execute, openServer, type Server } from '../server.ts';
+import { terminate, tidemark } from './command.ts';
+import { HEADERS, ready, type Target, TOKEN } from './http.ts';
+import type { Scenario } from './scenario.ts';
+
+const SHOTS = 10_000;
+const TASKS = SHOTS * 8;
+const BULK = 1_000;
+const PER_SECOND = 200;
+const STATUSES = ['wip', 'review', 'retake', 'done'] as const;
+const FOLLOWED = projections.map(({ name }) => name);
+
+/** 10,000 shots with 8 tasks each: the projections' first catch-up, lists, bulk changes, and how soon a change is visible. */
+export const production: Scenario = {
+  title: `production: ${SHOTS} shots with 8 tasks each`,
+  async run(options, say) {
+    const server = await openServer(options.databaseUrl);
+    const closing: (() => Promise<unknown>)[] = [];
+    try {
+      say('making shots and tasks');
+      const url = await createProduction(server);
+      const kernel = openKernel(url);
+      closing.push(() => kernel.database.close());
+      say('the first catch-up');
+      const started = performance.now();
+      await kernel.start();
+      closing.push(() => kernel.stop());
+      await caughtUp(kernel);
+      const catchUp = performance.now() - started;
+      await execute(url, 'VACUUM (ANALYZE)');
+      const program = await serve(url);
+      closing.push(() => terminate(program.command));
+      const connection = await HttpConnection.open(program.url);
+      closing.push(async () => connection.close());
+      const runs = options.runs ?? (options.quick ? 2 : 5);
+      const seconds = options.seconds ?? (options.quick ? 2 : 10);
+      await visible(kernel, 2);
+      const measured: Measured[] = [];
+      for (let run = 1; run <= runs; run++) {
+        say(`run ${run} of ${runs}`);
+        const lists = await pages(connection);
+        const seen = await visible(kernel, seconds);
+        measured.push({ lists, bulk: await bulk(connection, run), seen });
+        await caughtUp(kernel);
+      }
+      return figures(catchUp, measured);
+    } finally {
+      for (const close of closing.toReversed()) await close();
+      await server.close();
+    }
+  },
+};
+
+interface Measured {
+  readonly lists: readonly number[];
+  readonly bulk: number;
+  readonly seen: readonly number[];
+}
+
+function figures(catchUp: number, measured: readonly Measured[]): Figure[] {
+  const of = (what: 'lists' | 'seen', percent: number) => measured.map((run) => percentile(run[what], percent));
+  const bulks = measured.map((run) => run.bulk);
+  return [
+    { name: `first catch-up of 3 projections over ${TASKS} tasks`, unit: 's', runs: [catchUp / 1000] },
+    { name: 'GET /shots, a page of 50: p50', unit: 'ms', runs: of('lists', 50) },
+    { name: 'GET /shots, a page of 50: p99', unit: 'ms', runs: of('lists', 99), target: { atMost: 15 } },
+    { name: `PUT /tasks/bulk/status of ${BULK}`, unit: 'ms', runs: bulks, target: { atMost: 1_000 } },
+    { name: `status to projection at ${PER_SECOND}/s: p50`, unit: 'ms', runs: of('seen', 50) },
+    { name: `status to projection at ${PER_SECOND}/s: p99`, unit: 'ms', runs: of('seen', 99), target: { atMost: 25 } },
+  ];
+}
+
+async function createProduction(server: Server): Promise<string> {
+  const url = await server.createDatabase();
+  await migrate(url, [migrationsFolder]);
+  await execute(
+    url,
+    `INSERT INTO task_status (id, name, is_default, is_wip, is_feedback, is_retake, is_done) VALUES
+       ('todo', 'To do', true, false, false, false, false), ('wip', 'At work', false, true, false, false, false),
+       ('review', 'To be seen', false, false, true, false, false), ('retake', 'Again', false, false, false, true, false),
+       ('done', 'Done', false, false, false, false, true)`,
+    `INSERT INTO task_type (id, name, position) SELECT 'type' || n, 'Type ' || n, n FROM generate_series(1, 8) n`,
+    `INSERT INTO project (name) VALUES ('Big')`,
+    `INSERT INTO sequence (project_id, name) SELECT 1, 'SQ' || n FROM generate_series(1, 100) n`,
+    `INSERT INTO shot (project_id, sequence_id, name) SELECT 1, 1 + n % 100, 'SH' || n FROM generate_series(1, ${SHOTS}) n`,
+    // a tid for each sequence: people do not make 80,000 tasks in one statement
+    `DO $$ BEGIN FOR q IN 1..100 LOOP
+       INSERT INTO task (project_id, entity_type, entity_id, task_type, initial_status, status)
+         SELECT 1, 'shot', s.id, 'type' || n, 'todo', 'todo' FROM shot s CROSS JOIN generate_series(1, 8) n WHERE s.sequence_id = q;
+     END LOOP; END $$`,
+    'VACUUM (ANALYZE)',
+  );
+  return url;
+}
+
+function openKernel(url: string): Kernel<unknown> {
+  const database = Database.open({ url, role: 'tidemark_app', poolSize: 16 });
+  const ignore = () => undefined;
+  const complain = (fields: object, message: string) => console.error(message, fields);
+  const log = { debug: ignore, info: ignore, warn: complain, error: complain };
+  return createKernel({ database, resources, projections, name: 'bench', log });
+}
+
+async function serve(url: string): Promise<Target> {
+  const env = { DATABASE_URL: url, TIDEMARK_ADMIN_TOKEN: TOKEN };
+  return ready(tidemark(['serve', '--port', '0', '--log-level', 'warn'], env));
+}
+
+async function caughtUp(kernel: Kernel<unknown>): Promise<void> {
+  const tid = await highestTid(kernel.database as Database);
+  await kernel.waitFor(tid, { projections: FOLLOWED, timeout: 600_000 });
+}
+
+/** Milliseconds for each page of all shots. */
+async function pages(connection: HttpConnection): Promise<number[]> {
+  const took: number[] = [];
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const at = cursor === '' ? '' : `&cursor=${cursor}`;
+    const asked = performance.now();
+    const { status, body } = await connection.ask('GET', `/shots?project_id=1&limit=50${at}`, HEADERS);
+    took.push(performance.now() - asked);
+    if (status !== 200) throw new Error(`GET /shots: ${status} ${body}`);
+    cursor = (JSON.parse(body) as { next: string | null }).next;
+  }
+  return took;
+}
+
+/** Milliseconds for one bulk change of tasks all over the project. */
+async function bulk(connection: HttpConnection, run: number): Promise<number> {
+  const updates = Array.from({ length: BULK }, (_, n) => ({
+    task_id: 1 + ((n * 79 + run) % TASKS),
+    status: STATUSES[(n + run) % STATUSES.length],
+  }));
+  const asked = performance.now();
+  const { status, body } = await connection.ask(
+    'PUT',
+    '/tasks/bulk/status?partial=true',
+    HEADERS,
+    JSON.stringify({ updates }),
+  );
+  if (status !== 200) throw new Error(`PUT /tasks/bulk/status: ${status} ${body}`);
+  return performance.now() - asked;
+}
+
+/** Milliseconds from the answer of a change until the projection reflects it, changes coming at fixed moments. */
+async function visible(kernel: Kernel<unknown>, seconds: number): Promise<number[]> {
+  const took: number[] = [];
+  const one = async (n: number) => {
+    const id = String(1 + ((n * 7919 + Math.trunc(Math.random() * TASKS)) % TASKS));
+    const status = STATUSES[n % STATUSES.length] as string;
+    const { tid } = await changeTask(kernel, { author: 'bench' }, id, { status });
+    if (tid === null) return;
+    const changed = performance.now();
+    await kernel.waitFor(tid, { projections: ['entity_task_status'], timeout: 60_000 });
+    took.push(performance.now() - changed);
+  };
+  const started = performance.now();
+  const open: Promise<void>[] = [];
+  for (let n = 0; n < seconds * PER_SECOND; n++) {
+    const early = started + (n * 1000) / PER_SECOND - performance.now();
+    if (early > 0) await pause(early);
+    open.push(one(n));
+  }
+  await Promise.all(open);
+  return took;
+}
