@@ -164,15 +164,16 @@ async function differencesByImage(session: Session, resource: string): Promise<R
     ),
   );
   const known = await session.sql(
-    `SELECT r.relation::text AS relation, tidemark.id_expression(r.relation, 'l') AS id,
+    `SELECT r.relation::text AS relation, r.json_keys AS keyed, tidemark.id_expression(r.relation, 'l') AS id,
         array_agg(quote_ident(c.name) ORDER BY c.name) AS columns,
         array_agg(format(c.read, format('(f.fields -> %L)', c.name)) ORDER BY c.name) AS reads
       FROM tidemark.resources r CROSS JOIN LATERAL tidemark.journaled_columns(r.relation) c
-      WHERE r.resource = $1 AND NOT (r.versioned AND c.name = 'row_version') GROUP BY r.relation`,
+      WHERE r.resource = $1 AND NOT (r.versioned AND c.name = 'row_version') GROUP BY r.relation, r.json_keys`,
     [resource],
   );
-  const { relation, id, columns, reads } = known[0] as {
+  const { relation, keyed, id, columns, reads } = known[0] as {
     relation: string;
+    keyed: string[];
     id: string;
     columns: string[];
     reads: string[];
@@ -184,7 +185,7 @@ async function differencesByImage(session: Session, resource: string): Promise<R
       a AS MATERIALIZED (SELECT ${id} AS live_id, row(${live.join(', ')})::record AS image FROM ONLY ${relation} l)
       SELECT b.folded_id, a.live_id, b.image::text AS folded, a.image::text AS live FROM b FULL JOIN a ON a.live_id = b.folded_id COLLATE "C"
         WHERE a.live_id IS NULL OR b.folded_id IS NULL OR a.image OPERATOR(pg_catalog.*<>) b.image`,
-    [[...folded.keys()], [...folded.values()].map(jsonObject)],
+    [[...folded.keys()], [...folded.values()].map((fields) => jsonObject(gathered(fields, keyed)))],
   );
 }
 
@@ -208,6 +209,19 @@ interface Entry {
   /** One null when the entry has no history row. */
   fields: (string | null)[];
   values: (string | null)[];
+}
+
+/** With the keys that are journaled one by one put back into their columns. */
+function gathered(fields: Map<string, string | null>, keyed: string[]): Map<string, string | null> {
+  const columns = keyed.map((column) => {
+    const keys = [...fields].filter(([field]) => field.startsWith(`${column}.`));
+    for (const [field] of keys) fields.delete(field);
+    return [
+      column,
+      jsonObject(new Map(keys.map(([field, value]) => [field.slice(column.length + 1), value]))),
+    ] as const;
+  });
+  return new Map([...fields, ...columns]);
 }
 
 function jsonObject(fields: Map<string, string | null>): string {

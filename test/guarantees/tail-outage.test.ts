@@ -6,7 +6,7 @@ import { Dispatcher } from '#libs/dispatch';
 import { frontier, type JournalEntry } from '#libs/journal';
 import { change, ITEM, RecordedLog } from '../dispatch/harness.ts';
 import { type OwnServer, ownServer } from '../support/own-server.ts';
-import { waitUntil } from '../support/wait-until.ts';
+import { PATIENTLY, waitUntil } from '../support/wait-until.ts';
 
 const CRASHES = process.env['TIDEMARK_TEST_LONG'] ? 20 : 3;
 
@@ -87,7 +87,7 @@ test(
     await Promise.all(writers);
 
     const { head } = await frontier(app);
-    await dispatcher.waitFor(head);
+    await dispatcher.waitFor(head, PATIENTLY);
     const { rows } = await owner.query<{ key: string }>(
       "SELECT tid || ' ' || id AS key FROM tidemark.journal WHERE tid > $1 ORDER BY tid, id",
       [start],

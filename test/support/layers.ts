@@ -5,18 +5,32 @@ import { repositoryRoot } from './repository-root.ts';
 /** The one list from which the layer rule is checked: a library imports only libraries before it. */
 const LAYERS = [
   'database',
+  'migrations',
   'embedded',
   'journal',
   'dispatch',
+  'effects',
   'projection',
   'integrity',
   'access',
   'listeners',
   'kernel',
+  'testing',
+  'tidemark',
   'nest',
 ];
 /** The domain stands beside the layers: it imports these, and no library imports it. */
-const RESOURCES_MAY_IMPORT = ['database', 'journal', 'dispatch', 'projection', 'integrity', 'kernel', 'resources'];
+const RESOURCES_MAY_IMPORT = [
+  'database',
+  'journal',
+  'dispatch',
+  'effects',
+  'projection',
+  'integrity',
+  'listeners',
+  'kernel',
+  'resources',
+];
 
 /** What only these places may use. */
 const RESERVED: { what: RegExp; where: RegExp; rule: string }[] = [

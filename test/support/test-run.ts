@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { type Connection, Database, migrate, migrationsFolder } from '#libs/database';
+import { type Connection, Database } from '#libs/database';
+import { migrate, migrationsFolder } from '#libs/migrations';
 import { type ChosenServer, chooseServer } from './choose-server.ts';
 import { type TestServer, urlOn } from './test-database.ts';
 
