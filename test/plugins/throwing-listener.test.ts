@@ -80,7 +80,8 @@ it('a listener that always throws holds up nobody: not requests, not the tail, n
 
   const { body: status } = await server.ask('GET', '/status');
   const { effects } = status as { effects: { listener: string; failed: number; last_error: string | null }[] };
-  expect(effects).toEqual([
+  const ofPlugins = effects.filter(({ listener }) => /^(broken|fine)\./.test(listener));
+  expect(ofPlugins).toEqual([
     expect.objectContaining({ listener: 'broken.always', failed: tids.length, last_error: 'no coffee' }),
     expect.objectContaining({ listener: 'fine.post', failed: 0, pending: 0, done: tids.length, last_error: null }),
   ]);
