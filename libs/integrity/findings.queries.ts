@@ -2,18 +2,10 @@ import type { Queryable } from '#libs/database';
 import type { FindingRow, FindingState } from './finding.ts';
 
 /** A finding as it is entered: JSON, with its values as JSON. */
-export interface NewFinding {
-  readonly key: string;
-  readonly check_name: string;
-  readonly resource: string;
-  readonly row_id: string;
-  readonly field: string | null;
-  readonly kind: string;
-  readonly expected: unknown;
-  readonly actual: unknown;
-  readonly since_tid: number | null;
-  readonly place: string;
-}
+export type NewFinding = Pick<
+  FindingRow,
+  'key' | 'check_name' | 'resource' | 'row_id' | 'field' | 'kind' | 'expected' | 'actual' | 'since_tid' | 'place'
+>;
 
 const NEW = `jsonb_to_recordset($1::jsonb) n(key text, check_name text, resource text, row_id text, field text, kind text,
   expected jsonb, actual jsonb, since_tid bigint, place text)`;

@@ -78,15 +78,17 @@ const read = (where: string) => `
 const READ_ALL = read('');
 const READ_ONE = read('AND resource = $7');
 
-/** The entries of certain changes, in no order; those that are not there are left out. */
-export async function entriesAt(db: Queryable, places: readonly Required<Position>[]): Promise<JournalEntry[]> {
-  const { rows } = await db.query<EntryRow>(
-    `SELECT ${ENTRY_COLUMNS}, (
+const ENTRY_WITH_VALUES = `${ENTRY_COLUMNS}, (
          SELECT json_object_agg(h.field, h.value)::text FROM tidemark.history h
            WHERE h.resource = e.resource AND h.tid = e.tid AND h.id = e.id
-       ) AS values
-       FROM unnest($1::text[], $2::bigint[], $3::text[]) b(resource, tid, id)
-       JOIN tidemark.journal e ON e.resource = b.resource AND e.tid = b.tid AND e.id = b.id`,
+       ) AS values`;
+
+/** The entries at places of the journal, in the order of the places; one where there is none is left out. */
+export async function entriesAt(db: Queryable, places: readonly Required<Position>[]): Promise<JournalEntry[]> {
+  const { rows } = await db.query<EntryRow>(
+    `SELECT ${ENTRY_WITH_VALUES}
+       FROM unnest($1::text[], $2::bigint[], $3::text[]) WITH ORDINALITY b(resource, tid, id, n)
+       JOIN tidemark.journal e ON e.resource = b.resource AND e.tid = b.tid AND e.id = b.id ORDER BY b.n`,
     [places.map(({ resource }) => resource), places.map(({ tid }) => tid), places.map(({ id }) => id)],
     'tidemark_entries_at',
   );
@@ -123,28 +125,16 @@ export async function changesOf(
   options: { before?: number; limit: number },
 ): Promise<Change[]> {
   const { rows } = await db.query<EntryRow>(
-    `SELECT ${ENTRY_COLUMNS}, (
-         SELECT json_object_agg(h.field, h.value)::text FROM tidemark.history h
-           WHERE h.resource = e.resource AND h.tid = e.tid AND h.id = e.id
-       ) AS values
+    `SELECT ${ENTRY_WITH_VALUES}
        FROM tidemark.journal e WHERE e.resource = $1 AND e.id = $2 AND e.tid < $3 ORDER BY e.tid DESC LIMIT $4`,
     [resource, id, options.before ?? Number.MAX_SAFE_INTEGER, options.limit],
   );
   return withOldValues(db, rows.map(toEntry));
 }
 
-/** The changes at places of the journal, in the order of the places; one where there is none is left out. */
+/** The changes at places of the journal, as `entriesAt` gives them, with old values. */
 export async function changesAt(db: Queryable, places: readonly Required<Position>[]): Promise<Change[]> {
-  const { rows } = await db.query<EntryRow>(
-    `SELECT ${ENTRY_COLUMNS}, (
-         SELECT json_object_agg(h.field, h.value)::text FROM tidemark.history h
-           WHERE h.resource = e.resource AND h.tid = e.tid AND h.id = e.id
-       ) AS values
-       FROM unnest($1::text[], $2::bigint[], $3::text[]) WITH ORDINALITY b(resource, tid, id, n)
-       JOIN tidemark.journal e ON e.resource = b.resource AND e.tid = b.tid AND e.id = b.id ORDER BY b.n`,
-    [places.map((place) => place.resource), places.map((place) => place.tid), places.map((place) => place.id)],
-  );
-  return withOldValues(db, rows.map(toEntry));
+  return withOldValues(db, await entriesAt(db, places));
 }
 
 /** All changes of one tid; KernelError `not_found` when there is none. */
