@@ -1,30 +1,7 @@
-import type { Connection } from '#libs/database';
 import type { RepairChoice, RepairOptions } from '#libs/integrity';
 import type { Kernel } from '#libs/kernel';
-import type { Boxes } from '../projection/boxes.ts';
 
-// What a superuser does to tables past their triggers, and what checks then say.
-
-/** Runs statements with the triggers of all tables off, as a restore or a repair by hand does. */
-export async function pastTriggers(all: Pick<Boxes, 'owner'>, ...statements: readonly string[]): Promise<void> {
-  const connection: Connection = await all.owner.connect();
-  try {
-    await connection.query('BEGIN');
-    const { rows } = await connection.query<{ table: string; trigger: string }>(
-      `SELECT tgrelid::regclass::text AS table, quote_ident(tgname) AS trigger FROM pg_trigger WHERE tgenabled = 'A' AND NOT tgisinternal`,
-    );
-    for (const { table, trigger } of rows) await connection.query(`ALTER TABLE ${table} DISABLE TRIGGER ${trigger}`);
-    for (const statement of statements) await connection.query(statement);
-    for (const { table, trigger } of rows) {
-      await connection.query(`ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${trigger}`);
-    }
-    await connection.query('COMMIT');
-    connection.release();
-  } catch (error) {
-    connection.release(error as Error);
-    throw error;
-  }
-}
+// What checks say of tables that a superuser has changed past their triggers.
 
 export const OPERATOR = { author: 'ann', comment: 'somebody was here' };
 

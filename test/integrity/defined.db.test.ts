@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { CheckDefinition } from '#libs/integrity';
 import type { Kernel } from '#libs/kernel';
 import { type Boxes, box, boxes, item } from '../projection/boxes.ts';
-import { found, pastTriggers, repaired } from './damage.ts';
+import { pastTriggers } from '../support/past-triggers.ts';
+import { found, repaired } from './damage.ts';
 
 /** An item lies in a box that there is. */
 const lost: CheckDefinition = {

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { changesOf, defineResource } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
 import { type Boxes, boxes, item } from '../projection/boxes.ts';
-import { found, OPERATOR, pastTriggers, repaired } from './damage.ts';
+import { pastTriggers } from '../support/past-triggers.ts';
+import { found, OPERATOR, repaired } from './damage.ts';
 
 let all: Boxes;
 let kernel: Kernel;

@@ -3,7 +3,8 @@ import { highestTid } from '#libs/dispatch';
 import type { Kernel } from '#libs/kernel';
 import { storedProjections } from '#libs/projection';
 import { type Boxes, box, boxes, contents, item, moves } from '../projection/boxes.ts';
-import { found, OPERATOR, pastTriggers, repaired } from './damage.ts';
+import { pastTriggers } from '../support/past-triggers.ts';
+import { found, OPERATOR, repaired } from './damage.ts';
 
 let all: Boxes;
 /** Follows nothing by itself, so that damage stays as it is. */

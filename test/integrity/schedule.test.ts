@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { type Boxes, boxes } from '../projection/boxes.ts';
+import { pastTriggers } from '../support/past-triggers.ts';
 import { repositoryRoot } from '../support/repository-root.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { found, pastTriggers } from './damage.ts';
+import { found } from './damage.ts';
 
 const PATIENCE = 60_000;
 const ROWS = 6_000;

@@ -3,8 +3,9 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { Kernel } from '#libs/kernel';
 import { rebuild } from '#libs/projection';
 import { type Boxes, box, boxes, contents, item, moves } from '../projection/boxes.ts';
+import { pastTriggers } from '../support/past-triggers.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { found, OPERATOR, pastTriggers, repaired } from './damage.ts';
+import { found, OPERATOR, repaired } from './damage.ts';
 
 let all: Boxes;
 let kernel: Kernel;

@@ -33,7 +33,8 @@ beforeEach(async () => {
   await f.caughtUp();
 });
 
-const bypass = (...statements: string[]) => pastTriggers(f.owner, ['task', 'task_journal'], statements);
+const bypass = (...statements: string[]) =>
+  pastTriggers({ owner: f.owner, tables: ['task', 'task_journal'] }, ...statements);
 
 async function validate(id = shot): Promise<Validation> {
   const [one] = await validateEntities(f.database, [{ entity_type: 'shot', entity_id: id }], { patience: 0 });

@@ -68,7 +68,7 @@ const get = async (operationId: string, path: string) => read(operationId, await
 const post = async (operationId: string, path: string, body: object) =>
   read(operationId, await server.send('POST', AT + path, body));
 
-const bypass = (...statements: string[]) => pastTriggers(owner, ['task'], statements);
+const bypass = (...statements: string[]) => pastTriggers({ owner, tables: ['task'] }, ...statements);
 const breakShots = (...shots: string[]) =>
   bypass(`UPDATE entity_task_status SET task_status = '{"comp": "done"}' WHERE entity_id IN (${shots.join()})`);
 

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { addUser, createToken } from '#libs/access';
 import { Database } from '#libs/database';
 import { settled } from '#libs/testing';
-import { pastTriggers } from '../integrity/damage.ts';
 import { type MailSink, mailSink } from '../support/mail-sink.ts';
+import { pastTriggers } from '../support/past-triggers.ts';
 import { type TestDatabase, testDatabase } from '../support/test-database.ts';
 import { type TestServer, testServer } from './server-fixture.ts';
 

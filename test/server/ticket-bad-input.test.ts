@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type TestDatabase, testDatabase } from '../support/test-database.ts';
 import { type TestServer, testServer } from './server-fixture.ts';
+import { ticketRequests } from './ticket-requests.ts';
 
 let database: TestDatabase;
 let server: TestServer;
@@ -14,13 +15,7 @@ afterAll(async () => {
   await database?.drop();
 });
 
-const open = async (fields: object = {}) => {
-  const answer = await server.send('POST', '/tickets', { summary: 'It does not work', ...fields });
-  return { answer, ticket: await answer.json() };
-};
-const patch = (id: string, body: unknown, headers: Record<string, string> = {}) =>
-  server.send('PATCH', `/tickets/${id}`, body, headers);
-const head = async () => (await server.database.query('SELECT max(tid) AS tid FROM tidemark.journal')).rows[0]?.['tid'];
+const { open, patch, head } = ticketRequests(() => server);
 
 describe('bad input', () => {
   it('is refused with the field that is wrong, and journals nothing', async () => {

@@ -3,6 +3,7 @@ import { createToken } from '#libs/access';
 import { defineWorkflow } from '#libs/resources';
 import { type TestDatabase, testDatabase } from '../support/test-database.ts';
 import { type Answer, type TestServer, testServer } from './server-fixture.ts';
+import { ticketRequests } from './ticket-requests.ts';
 
 let database: TestDatabase;
 let server: TestServer;
@@ -16,15 +17,8 @@ afterAll(async () => {
   await database?.drop();
 });
 
-const open = async (fields: object = {}) => {
-  const answer = await server.send('POST', '/tickets', { summary: 'It does not work', ...fields });
-  return { answer, ticket: await answer.json() };
-};
-const patch = (id: string, body: unknown, headers: Record<string, string> = {}) =>
-  server.send('PATCH', `/tickets/${id}`, body, headers);
-const items = async (path: string) => (await (await server.ask(path)).json()).items;
+const { open, patch, items, head } = ticketRequests(() => server);
 const tidOf = (answer: Answer) => answer.headers.get('tidemark-tid');
-const head = async () => (await server.database.query('SELECT max(tid) AS tid FROM tidemark.journal')).rows[0]?.['tid'];
 
 describe('a ticket', () => {
   it('is opened, read, changed, commented on and deleted', async () => {
