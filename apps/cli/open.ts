@@ -24,6 +24,8 @@ export type ReaderOptions = GlobalOptions;
 
 /** What a command that only looks is given. */
 export interface Reader {
+  /** With the program's rights, not started. */
+  readonly kernel: Kernel;
   readonly db: Database;
   /** Runs work in one transaction. */
   atomic<T>(work: (tx: Queryable) => Promise<T>): Promise<T>;
@@ -41,22 +43,13 @@ export async function withReader<T>(options: ReaderOptions, work: (reader: Reade
   try {
     const { database, kernel } = opened;
     return await work({
+      kernel: kernel as Kernel,
       db: database as Database,
       atomic: (within) => kernel.atomic((writer) => within(writer.database)),
       resource: (name) => find(kernel.resources, name),
       projections: kernel.projections.all,
       projection: (name) => findProjection(kernel.projections.all, name),
     });
-  } finally {
-    await opened.close();
-  }
-}
-
-/** Runs work on a kernel with the program's rights, not started, of the configured database; and closes it. */
-export async function withKernel<T>(options: ReaderOptions, work: (kernel: Kernel) => Promise<T>): Promise<T> {
-  const opened = await openKernel(configOf(options), { resources, log: quietLog, name: 'tidemark cli' });
-  try {
-    return await work(opened.kernel);
   } finally {
     await opened.close();
   }

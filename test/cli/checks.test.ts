@@ -3,7 +3,9 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { Database } from '#libs/database';
+import { projections } from '#libs/resources';
 import { addFile } from '../plugins/plugin-process.ts';
+import { VOCABULARY } from '../resources/production-fixture.ts';
 import { pastTriggers } from '../support/past-triggers.ts';
 import { repositoryRoot } from '../support/repository-root.ts';
 import { type TestDatabase, testDatabase } from '../support/test-database.ts';
@@ -19,7 +21,14 @@ beforeAll(async () => {
   owner = Database.open({ url: test.ownerUrl, poolSize: 2 });
   await owner.query(`INSERT INTO wiki (name, text) SELECT 'P' || n, 't' FROM generate_series(1, 3) n`);
   await owner.query(`INSERT INTO ticket (summary) VALUES ('s')`);
-});
+  await owner.query(VOCABULARY);
+  await owner.query(`INSERT INTO project (name) VALUES ('Big');
+    INSERT INTO shot (project_id, name) SELECT id, 'S' || n FROM project, generate_series(1, 3) n;
+    INSERT INTO task (project_id, entity_type, entity_id, task_type, initial_status, status)
+      SELECT project_id, 'shot', id, 'comp', 'todo', 'todo' FROM shot`);
+  // no server has followed them yet
+  for (const { name } of projections) await tidemark('rebuild', name);
+}, 60_000);
 afterAll(async () => {
   await owner.close();
   await test.drop();
@@ -76,6 +85,28 @@ it('verify ends with 1 and a line for each difference; repair shows what it woul
   const status = ['repair', '--resource', 'ticket', '--accept', 'model', '--reason', 'it is so', '--apply'];
   expect((await tidemark(...status)).end).toBe(0);
   expect(await tidemark(...status)).toEqual({ end: 0, stdout: '', stderr: 'nothing is different\n' });
+  expect((await tidemark('verify')).end).toBe(0);
+}, 60_000);
+
+it('what the domain has computed is compared, too, and computed anew', async () => {
+  const damage = `UPDATE entity_task_status SET task_status = '{"comp": "done"}' WHERE entity_id = (SELECT max(id) FROM shot)`;
+  await owner.query(damage);
+  const all = await tidemark('verify');
+  const [line] = lines(all.stdout);
+  expect([all.end, lines(all.stdout).length, line]).toMatchObject([
+    ...[1, 1],
+    { check_name: 'projection', resource: 'entity_task_status', field: 'task_status', kind: 'wrong' },
+  ]);
+  const by = ['--projection', 'entity_task_status'];
+  expect((await tidemark('verify', ...by)).stdout).toBe(all.stdout);
+  const repair = ['repair', ...by, '--reason', 'a slip of the hand'];
+  expect((await tidemark(...repair)).end).toBe(1);
+  expect((await tidemark(...repair, '--apply')).end).toBe(0);
+  expect((await tidemark('verify')).end).toBe(0);
+  await owner.query(damage);
+  const [again] = lines((await tidemark('verify', ...by)).stdout);
+  const finding = ['repair', '--finding', String(again.finding), '--reason', 'once more', '--apply'];
+  expect((await tidemark(...finding)).end).toBe(0);
   expect((await tidemark('verify')).end).toBe(0);
 }, 60_000);
 

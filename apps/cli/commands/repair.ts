@@ -3,7 +3,7 @@ import { KernelError } from '#libs/database';
 import type { Accept, Repair, RepairChoice } from '#libs/integrity';
 import { differenceLine } from '../difference-line.ts';
 import { EXIT } from '../exit-codes.ts';
-import { type ReaderOptions, withKernel } from '../open.ts';
+import { type ReaderOptions, withReader } from '../open.ts';
 import { plain, print, printJson, say } from '../output.ts';
 import type { Context } from '../program.ts';
 
@@ -22,7 +22,7 @@ export async function repair(_context: Context, options: RepairFlags): Promise<n
   const choice = choiceOf(options);
   const { accept, reason, apply = false, json } = options;
   if (apply && !reason?.trim()) throw new KernelError('invalid', 'a repair needs a reason: --reason TEXT');
-  return withKernel(options, async ({ integrity }) => {
+  return withReader(options, async ({ kernel: { integrity } }) => {
     const { differences, done } = await integrity.repair(choice, {
       ...{ actor: { author: userInfo().username, comment: reason ?? null }, accept, apply },
       onRepair: (one) => (json ? printJson(repairJson(one)) : print(repairText(one))),

@@ -2,14 +2,14 @@ import { userInfo } from 'node:os';
 import type { CheckChoice } from '#libs/integrity';
 import { differenceLine } from '../difference-line.ts';
 import { EXIT } from '../exit-codes.ts';
-import { type ReaderOptions, withKernel } from '../open.ts';
+import { type ReaderOptions, withReader } from '../open.ts';
 import { printJson, say } from '../output.ts';
 import type { Context } from '../program.ts';
 
 /** `tidemark verify`: every difference as a line of JSON. */
 export async function verify({ interrupted }: Context, options: ReaderOptions & CheckChoice): Promise<number> {
   const { resource, projection } = options;
-  return withKernel(options, async ({ integrity }) => {
+  return withReader(options, async ({ kernel: { integrity } }) => {
     const { checks, rows, findings, stale } = await integrity.verify(
       { resource, projection },
       {
