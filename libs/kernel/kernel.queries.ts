@@ -8,6 +8,6 @@ export async function setActor<DB>(tx: Kysely<DB>, setting: string): Promise<voi
 
 /** The highest tid that a transaction has drawn; null when it has changed nothing. */
 export async function drawnTid(tx: Queryable): Promise<number | null> {
-  const { rows } = await tx.query<{ tid: number | null }>('SELECT tid FROM tidemark.drawn()');
+  const { rows } = await tx.query<{ tid: number | null }>('SELECT tid FROM tidemark.drawn()', [], 'tidemark_drawn');
   return rows[0]?.tid ?? null;
 }

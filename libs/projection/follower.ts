@@ -41,6 +41,10 @@ export class Follower {
   #prepared: Prepared | undefined;
   #state: FollowerStatus['state'] = 'starting';
   #tid = -1;
+  /** Up to which tid the step under way applies changes. */
+  #applying = -1;
+  /** Whether this process has made a change that is to be applied. */
+  #own = false;
   #failures = 0;
   #lastError: string | null = null;
   #runs = false;
@@ -75,10 +79,12 @@ export class Follower {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const timer = setTimeout(() => resolve(false), timeout);
     const look = () => {
-      if (this.#tid >= tid) resolve(true);
+      if (this.#tid < tid) return;
+      this.#waiting.delete(look);
+      resolve(true);
     };
     this.#waiting.add(look);
-    this.#alarm.ring();
+    if (this.#applying < tid) this.#alarm.ring();
     const met = await promise;
     clearTimeout(timer);
     this.#waiting.delete(look);
@@ -92,8 +98,10 @@ export class Follower {
     const feed = dispatcher.feed({ after: dispatcher.position, wants });
     this.#feed = feed;
     for (let batch = await feed.next(); batch && this.#runs; batch = await feed.next()) {
-      if (batch.entries.some((entry) => entry.origin === origin)) this.#alarm.ring();
-      else if (batch.entries.length > 0) setTimeout(() => this.#alarm.ring(), LEAVE_TO_OTHERS).unref();
+      if (batch.entries.some((entry) => entry.origin === origin)) {
+        this.#own = true;
+        this.#alarm.ring();
+      } else if (batch.entries.length > 0) setTimeout(() => this.#alarm.ring(), LEAVE_TO_OTHERS).unref();
     }
   }
 
@@ -107,6 +115,7 @@ export class Follower {
       } catch (error) {
         await this.#failed(error);
       }
+      this.#applying = -1;
       for (const look of this.#waiting) look();
       if (!this.#runs) return;
       // not cut short by changes: what fails would fail for each of them
@@ -117,14 +126,25 @@ export class Follower {
 
   /** One batch, if it is for this process to do. Returns whether there is more. */
   async #step(): Promise<boolean> {
-    const { name, version } = this.projection;
     const upto = wholeTid(this.#options.dispatcher.position);
+    const own = this.#own;
+    this.#own = false;
+    // changes of others were most likely applied by them: asking is less than a transaction
+    if (!own && (await this.#look()) >= upto) return false;
+    this.#applying = upto;
     const reached = await this.#batch(upto);
-    if (reached !== undefined) {
-      this.#state = 'following';
-      this.#tid = reached;
-      return reached < upto;
+    if (reached === undefined) {
+      await this.#look();
+      return false;
     }
+    this.#state = 'following';
+    this.#tid = reached;
+    return reached < upto;
+  }
+
+  /** Sees how far the checkpoint is, by whomever; further than any tid where it is not for this version to move. */
+  async #look(): Promise<number> {
+    const { name, version } = this.projection;
     const stored = await storedProjection(this.#options.database, name);
     if (!stored) throw new KernelError('configuration', `no migration has called tidemark.projection('${name}', …)`);
     const fits = stored.version === 0 || stored.version === version;
@@ -132,7 +152,7 @@ export class Follower {
     // what another version's rows reflect is not what this process waits for
     this.#tid = fits ? stored.tid : -1;
     if (stored.version > 0 && stored.version < version) await this.#options.rebuild(this.projection);
-    return false;
+    return fits ? stored.tid : Number.POSITIVE_INFINITY;
   }
 
   async #batch(upto: number): Promise<number | undefined> {

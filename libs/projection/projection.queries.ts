@@ -1,4 +1,4 @@
-import type { Queryable } from '#libs/database';
+import { gathered, type Queryable } from '#libs/database';
 import type { Resource } from '#libs/journal';
 
 /** What the database knows of a projection. */
@@ -23,14 +23,15 @@ export async function storedProjections(db: Queryable): Promise<StoredProjection
   return rows;
 }
 
-export async function storedProjection(db: Queryable, name: string): Promise<StoredProjection | undefined> {
+/** What the database knows of one; look-ups of several at once are one statement. */
+export const storedProjection = gathered(async (db, names: string[]) => {
   const { rows } = await db.query<StoredProjection>(
-    `SELECT ${STORED} FROM ${WITH_REBUILD} WHERE p.name = $1`,
-    [name],
+    `SELECT ${STORED} FROM ${WITH_REBUILD} WHERE p.name = ANY ($1)`,
+    [names],
     'tidemark_projection',
   );
-  return rows[0];
-}
+  return new Map(rows.map((row) => [row.name, row]));
+});
 
 /** The checkpoint, when it is behind a tid and this transaction is the one to move it: until its end nobody else is. */
 export async function claim(tx: Queryable, name: string, version: number, upto: number): Promise<number | undefined> {

@@ -42,6 +42,7 @@ export async function readEntities(tx: Queryable, entities: readonly EntityKey[]
        LEFT JOIN inconsistent_entity o ON o.entity_type = k.entity_type AND o.entity_id = k.entity_id
        ORDER BY k.n`,
     columnsOf(entities),
+    'tidemark_consistency_entities',
   );
   return rows;
 }
@@ -56,6 +57,7 @@ export async function readStored(
        FROM entity_task_status e JOIN unnest($1::text[], $2::bigint[]) k(entity_type, entity_id)
          ON e.entity_type = k.entity_type AND e.entity_id = k.entity_id`,
     columnsOf(entities),
+    'tidemark_consistency_stored',
   );
   const found = new Map<string, EntityTaskStatus[]>();
   for (const { task_status, task_details, ...key } of rows) {
@@ -76,6 +78,7 @@ export async function journaledStatuses(tx: Queryable, tasks: readonly string[])
        ) s
        WHERE l.change <> 'DELETE'`,
     [tasks],
+    'tidemark_consistency_journaled',
   );
   return new Map(rows.map(({ id, status }) => [id, status]));
 }

@@ -66,6 +66,7 @@ export async function entityTaskStatus(
   const { rows } = await db.query<Task>(
     `SELECT ${shownColumns(task)} FROM task e WHERE e.entity_type = $1 AND e.entity_id = ANY ($2::bigint[]) ORDER BY e.id`,
     [entity, ids],
+    'tidemark_entity_tasks',
   );
   const found = new Map(
     ids.map((id) => [id, { task_status: {} as Record<string, string>, task_details: [] as TaskDetail[] }]),

@@ -31,9 +31,10 @@ export async function findChange(
        FROM (
          SELECT j.id, j.tid, h.value #>> '{}' AS status
            FROM task_journal j JOIN task_history h ON h.tid = j.tid AND h.id = j.id AND h.field = 'status'
-           WHERE j.id = $1 AND j.change = 'MODIFY' AND ($2::bigint IS NULL OR j.tid = $2) ORDER BY j.tid DESC LIMIT 1
+           WHERE j.id = $1 AND j.change = 'MODIFY' ${tid === undefined ? '' : 'AND j.tid = $2'} ORDER BY j.tid DESC LIMIT 1
        ) c`,
-    [id, tid ?? null],
+    tid === undefined ? [id] : [id, tid],
+    tid === undefined ? 'tidemark_last_status_change' : 'tidemark_status_change',
   );
   const found = rows[0];
   return found?.old_status ? found : undefined;
@@ -51,6 +52,7 @@ export async function insertPropagation(
     `INSERT INTO propagation (tid, task_id, project_id, entity_type, entity_id, old_status, new_status, consistency_valid)
        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING ${SHOWN}`,
     [tid, task_id, project_id, entity_type, entity_id, old_status, new_status, consistency_valid],
+    'tidemark_propagation',
   );
   return rows[0] as Propagation;
 }

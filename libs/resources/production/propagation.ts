@@ -82,6 +82,8 @@ function gatheredValidation(database: ConnectionSource & Queryable): (change: St
         const found = await validateEntities(
           database,
           some.map(({ key }) => key),
+          // what a change under way explains is no damage, and its own propagation validates it
+          { patience: 0 },
         );
         for (const [n, { resolve }] of some.entries()) resolve(!found[n] || !isDamaged(found[n].validation));
       } catch (error) {
