@@ -1,8 +1,8 @@
 import { isUnreachable } from '#libs/database';
-import { Alarm, backoff, type Feed, type Log, wants, wholeTid } from '#libs/dispatch';
+import { Alarm, backoff, type Feed, type Log, reason, wants, wholeTid } from '#libs/dispatch';
 import { entriesAt, type JournalEntry } from '#libs/journal';
 import { attempt } from './attempt.ts';
-import type { EffectId, EffectListener, Taken } from './effect.ts';
+import type { EffectListener, Taken } from './effect.ts';
 import { takeDue, takeOwn } from './effects.queries.ts';
 import { Lane, type Task } from './lane.ts';
 import type { EffectLedgerOptions } from './ledger.ts';
@@ -84,11 +84,23 @@ export class Runner {
     this.#taking += 1;
     try {
       const taken = await takeDue(this.#options.database, this.listener.name, limit, this.#holder(lease));
-      const entries = await entriesAt(this.#options.database, taken);
+      const entries = await this.#read(taken);
       this.#lane.add(withEntries(taken, new Map(entries.map((entry) => [placeOf(entry), entry]))));
       return taken.length === limit;
     } finally {
       this.#taking -= 1;
+    }
+  }
+
+  /** The changes of effects that are taken. When they cannot be read, the effects are given back: they come again after a pause. */
+  async #read(taken: readonly Taken[]): Promise<JournalEntry[]> {
+    const { database, reporter } = this.#options;
+    try {
+      return await entriesAt(database, taken);
+    } catch (error) {
+      // the listener was not called, so this parks nothing
+      for (const effect of taken) reporter.failed(effect, reason(error), Number.MAX_SAFE_INTEGER, 0);
+      throw error;
     }
   }
 
@@ -159,7 +171,7 @@ function placeOf({ tid, resource, id }: { tid: number; resource: string; id: str
 }
 
 function withEntries(taken: readonly Taken[], entries: ReadonlyMap<string, JournalEntry>): Task[] {
-  return taken.flatMap((effect: Taken & EffectId) => {
+  return taken.flatMap((effect) => {
     const entry = entries.get(placeOf(effect));
     return entry ? [{ taken: effect, entry }] : [];
   });
