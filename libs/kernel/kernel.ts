@@ -222,9 +222,7 @@ export class Kernel<DB = unknown> implements Writer<DB> {
       await checkTables(this.database, [...this.resources.values()], this.#log);
       this.#epoch = await readEpoch(this.database);
       await this.dispatcher.start();
-      await this.effects.start();
-      this.projections.start();
-      this.integrity.start();
+      await this.#startWork();
     } catch (error) {
       throw unfit(translate(error));
     }
@@ -237,11 +235,28 @@ export class Kernel<DB = unknown> implements Writer<DB> {
     const started = this.#state === 'started';
     // effects that run may still write
     this.#state = 'stopping';
-    if (started) await this.integrity.stop();
-    if (started) await this.effects.stop();
-    if (started) await this.projections.stop();
+    if (started) await this.#stopWork();
     this.#state = 'stopped';
     if (started) await this.dispatcher.stop();
+  }
+
+  /** What follows the dispatcher. When it cannot begin, nothing goes on that nobody would end. */
+  async #startWork(): Promise<void> {
+    try {
+      await this.effects.start();
+      this.projections.start();
+      this.integrity.start();
+    } catch (error) {
+      await this.#stopWork();
+      await this.dispatcher.stop();
+      throw error;
+    }
+  }
+
+  async #stopWork(): Promise<void> {
+    await this.integrity.stop();
+    await this.effects.stop();
+    await this.projections.stop();
   }
 
   /** Stops, and closes the connections that this kernel has opened: not the host's pool, nor a Database that it was given. */

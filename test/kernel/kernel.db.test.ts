@@ -163,6 +163,15 @@ describe('a kernel', () => {
     await expect(kernel.start()).rejects.toMatchObject({ code: 'conflict' });
   });
 
+  it('leaves nothing behind when the effects cannot begin', async () => {
+    const kernel = kernelOf([note]);
+    kernel.effects.follow({ position: -1, listeners: [], place: () => Promise.reject(new Error('no place')) });
+    await expect(kernel.start()).rejects.toThrow('no place');
+    const { rows } = await owner.query('SELECT FROM tidemark.processes WHERE origin = $1', [kernel.origin]);
+    expect(rows).toEqual([]);
+    await kernel.stop();
+  });
+
   it('stops without ever having been started', async () => {
     await kernelOf([note]).stop();
   });
