@@ -201,6 +201,13 @@ describe('batchTickets', () => {
     expect(again).toEqual({ tid: null, changed: [], unchanged: ids });
   });
 
+  it('knows custom fields again whose names the database has put in another order', async () => {
+    const ids = [await fixture.open(), await fixture.open()];
+    const set = { custom: { sizes: { width: 2, b: 1 } } };
+    expect((await batchTickets(fixture.kernel, joe, { ids, set })).changed).toEqual(ids);
+    expect(await batchTickets(fixture.kernel, joe, { ids, set })).toEqual({ tid: null, changed: [], unchanged: ids });
+  });
+
   it('takes 1 to 500 ids', async () => {
     for (const ids of [[], Array.from({ length: 501 }, (_, n) => String(n + 1))]) {
       const refused = await refusal(batchTickets(fixture.kernel, joe, { ids, set: {} }));

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { KernelError } from '#libs/database';
 import { characterProblem } from '../characters.ts';
 
@@ -36,6 +37,11 @@ export function mergeCustom(json: string, given: Readonly<Record<string, unknown
     throw tooLarge(`the custom fields of a ticket must not exceed ${MAX_BYTES} bytes of JSON`);
   }
   return merged;
+}
+
+/** Whether two texts hold the same custom fields: the database orders names by itself, and keeps every digit of a number. */
+export function sameCustom(json: string, other: string): boolean {
+  return json === other || isDeepStrictEqual(parseRaw(json), parseRaw(other));
 }
 
 /** Why a custom field cannot bear a name: the end of a sentence that begins with it. */

@@ -1,6 +1,6 @@
 import { KernelError } from '#libs/database';
 import type { Actor, ModelTransaction } from '#libs/journal';
-import { mergeCustom } from './custom.ts';
+import { mergeCustom, sameCustom } from './custom.ts';
 import { TEXT_FIELDS, type TicketRow, ticket, ticketComment } from './ticket.ts';
 import type { TicketFields } from './ticket-fields.ts';
 import { type Caller, transition } from './transition.ts';
@@ -56,7 +56,7 @@ export function deltaOf(before: TicketRow, { patch, comment, workflow, caller }:
   for (const field of TEXT_FIELDS) if (after[field] !== before[field]) values[field] = after[field];
   if (patch.custom !== undefined) {
     const custom = mergeCustom(before.custom, patch.custom);
-    if (custom !== mergeCustom(before.custom, {})) values.custom = custom;
+    if (!sameCustom(custom, before.custom)) values.custom = custom;
   }
   if (comment !== undefined) values.comments = before.comments + 1;
   return Object.keys(values).length === 0 ? undefined : { values, comment };
