@@ -125,7 +125,7 @@ async function applyTo(
   }
 }
 
-/** What is found at these places no more is resolved by the actor. Returns the keys of what still is. */
+/** What is found at these places no more is resolved by the actor. Returns the keys of what still is, or could not be looked at. */
 async function endMended(
   writer: Writer,
   check: Check,
@@ -135,6 +135,8 @@ async function endMended(
   if (mended.length === 0) return new Set();
   const places = [...new Set(mended.map(({ found }) => placeOf(found)))];
   const again = await check.find(check.whole ? { after: null, limit: PAGE } : { places });
+  // nobody has looked, or not at all of it: a later look tells
+  if (again.skipped !== undefined || again.cut) return new Set(mended.map(({ found }) => findingKey(check, found)));
   const open = mended.map(({ found, finding }) => ({
     ...{ id: finding, key: findingKey(check, found), place: placeOf(found) },
   }));

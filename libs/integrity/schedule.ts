@@ -82,11 +82,12 @@ export class Schedule {
 
   /** One page, if it is for this process to look at now. Returns after how many milliseconds to come back. */
   async runOnce(): Promise<number> {
-    const checks = await this.#options.checks();
     return this.#options.atomic(async (writer) => {
       const held = await holdSchedule(writer.database);
-      if (held === undefined || checks.length === 0) return LOOK_EVERY;
+      if (held === undefined) return LOOK_EVERY;
       if (held.wait > 0) return Math.min(held.wait, LOOK_EVERY);
+      const checks = await this.#options.checks();
+      if (checks.length === 0) return LOOK_EVERY;
       if (held.full === 'due') await beginFull(writer.database);
       const turn = await this.#turn(writer.database, checks, held.full !== 'over');
       if (turn === undefined) return LOOK_EVERY;

@@ -1,7 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { highestTid } from '#libs/dispatch';
+import type { Check } from '#libs/integrity';
+import type { Writer } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
 import { storedProjections } from '#libs/projection';
+import { repair } from '../../libs/integrity/repair.ts';
 import { type Boxes, box, boxes, contents, item, moves } from '../projection/boxes.ts';
 import { pastTriggers } from '../support/past-triggers.ts';
 import { found, OPERATOR, repaired } from './damage.ts';
@@ -138,6 +141,25 @@ describe('a fold', () => {
       'rebuilt 77  extra: makes the projection anew, and swaps it: done',
     ]);
     expect(await found(kernel)).toEqual([]);
+  });
+
+  it('that cannot be looked at again is not said to be mended', async () => {
+    await all.owner.query('DELETE FROM item_moves WHERE item_id = 4');
+    const [check] = await kernel.integrity.checks({ projection: 'item_moves' });
+    let looks = 0;
+    const busy: Check = {
+      ...(check as Check),
+      async find(look) {
+        looks += 1;
+        if (looks > 1) return { found: [], rows: 0, next: null, skipped: 'it is being made anew' };
+        return (check as Check).find(look);
+      },
+    };
+    const tools = { database: all.app, writer: kernel as Writer, atomic: kernel.atomic.bind(kernel) };
+    const sum = await repair(tools, { checks: [busy] }, { actor: OPERATOR, apply: true });
+    expect([sum, looks]).toEqual([{ differences: 1, done: 0, refused: 0, left: 1 }, 2]);
+    const { rows } = await all.owner.query('SELECT state FROM tidemark.finding');
+    expect(rows).toEqual([{ state: 'open' }]);
   });
 
   it('of another version is left alone', async () => {
