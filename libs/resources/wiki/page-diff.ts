@@ -1,6 +1,6 @@
 import { KernelError, type Queryable } from '#libs/database';
 import { unifiedDiff } from './unified-diff.ts';
-import { getPage, getPageVersion } from './wiki.queries.ts';
+import { findPageVersion, getPage } from './wiki.queries.ts';
 import type { Page } from './wiki.ts';
 
 /** Two versions of a page and the unified diff between their texts, empty when they do not differ. */
@@ -36,7 +36,7 @@ export async function getPageDiff(
 
 async function textOf(db: Queryable, page: Page, version: number): Promise<string> {
   if (version === 0) return '';
-  const { text } = version === page.version ? page : await getPageVersion(db, page.name, version);
+  const { text } = version === page.version ? page : await findPageVersion(db, page, version);
   if (text !== null) return text;
   const problem = `version ${version} of page ${JSON.stringify(page.name)} is held as bytes, which are no text`;
   throw new KernelError('invalid', `${problem}: there is no diff of it`);

@@ -10,9 +10,20 @@ export async function getPage(db: Queryable, name: string): Promise<Page> {
   return page;
 }
 
-/** The page in a version of its text, as it was when that version was made. */
+/** The page in a version of its text, as it was when that version was made. Throws `invalid`, `not_found`. */
 export async function getPageVersion(db: Queryable, name: string, version: number): Promise<Page> {
-  const { id } = await getPage(db, name);
+  checkName(name);
+  const row = await findPageRow(db, name);
+  if (!row) throw new KernelError('not_found', `no page is named ${quoted(name)}`);
+  return findPageVersion(db, { id: row.id, name }, version);
+}
+
+/** The same of a page that was looked up already. Throws `not_found` for a version that there is not. */
+export async function findPageVersion(
+  db: Queryable,
+  { id, name }: Pick<Page, 'id' | 'name'>,
+  version: number,
+): Promise<Page> {
   const tid = await findTidOfVersion(db, id, version);
   const page = tid === undefined ? undefined : await findPageAt(db, id, tid);
   if (!page) throw new KernelError('not_found', `page ${quoted(name)} has no version ${version}`);
