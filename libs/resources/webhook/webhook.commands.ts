@@ -14,7 +14,7 @@ import {
 } from '#libs/journal';
 import { webhookSecret } from '#libs/listeners';
 import { deletePosition, expireSecrets, getWebhook, insertPosition, insertSecret } from './webhook.queries.ts';
-import { noWebhook, type Webhook, webhook, webhookId, webhookListenerName } from './webhook.ts';
+import { type Webhook, webhook, webhookId, webhookListenerName } from './webhook.ts';
 import { checkWebhook, type WebhookInput, type WebhookRules } from './webhook-input.ts';
 
 /** The tid of a command, null when it changed nothing, and the webhook after it. */
@@ -123,11 +123,7 @@ async function met(
   work: Transacted<Staged>,
 ): Promise<Transacted<Staged>> {
   if (work.result.rowCount > 0) return work;
-  const found = await getWebhook(database, id).catch((error: unknown) => {
-    if (error instanceof KernelError && error.code === 'not_found') return undefined;
-    throw error;
-  });
-  if (!found) throw noWebhook(id);
+  const found = await getWebhook(database, id);
   if (condition) throw staleError(condition, `webhook ${id}`, versionTag(found));
   throw new KernelError('conflict', 'another change came in between: try again');
 }
