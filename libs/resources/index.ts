@@ -42,6 +42,7 @@ export * from './production/task-comment.commands.ts';
 export { taskCycleTimeProjection } from './production/task-cycle-time.projection.ts';
 export type { TaskPatch } from './production/task-edit.ts';
 export * from './production/validate-entities.ts';
+export { type FieldError, refuse } from './refuse.ts';
 export { customNameProblem } from './ticket/custom.ts';
 export * from './ticket/ticket.commands.ts';
 export { getTicket, getTicketActions, getTicketAsOf } from './ticket/ticket.queries.ts';

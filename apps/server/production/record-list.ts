@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { StreamableFile } from '@nestjs/common';
 import { KernelError } from '#libs/database';
-import { parseId, type RecordKind, type RecordListOptions, type Shown } from '#libs/resources';
+import { type FieldError, parseId, type RecordKind, type RecordListOptions, refuse, type Shown } from '#libs/resources';
 import { decodeNameCursor, encodeNameCursor, type ListPage, pageOf } from '../paging.ts';
 
 export const NDJSON = 'application/x-ndjson';
@@ -77,7 +77,7 @@ export function withoutRowVersion({ row_version: _, ...record }: Shown): object 
 }
 
 function filterOf(kind: RecordKind, given: Record<string, string | undefined>): Filter {
-  const errors: { path: string; message: string }[] = [];
+  const errors: FieldError[] = [];
   const filter = Object.entries(given).flatMap(([name, value]) => {
     const field = kind.fields[name];
     if (value === undefined || field === undefined) return [];
@@ -90,6 +90,6 @@ function filterOf(kind: RecordKind, given: Record<string, string | undefined>): 
     } else if (/\0/.test(value)) errors.push({ path: name, message: `${name} must not hold a NUL character` });
     return [[name, value]];
   });
-  if (errors.length > 0) throw new KernelError('invalid', errors.map(({ message }) => message).join('; '), { errors });
+  refuse(errors);
   return Object.fromEntries(filter);
 }

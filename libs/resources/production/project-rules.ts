@@ -1,4 +1,3 @@
-import { KernelError } from '#libs/database';
 import {
   type Actor,
   type Condition,
@@ -9,6 +8,7 @@ import {
   versionTag,
   type Writer,
 } from '#libs/journal';
+import { refuse } from '../refuse.ts';
 import type { Inconsistency } from './consistency.ts';
 import type { EntityTaskStatus, EntityType } from './entity-task-status.projection.ts';
 import { findRecord, noRecord, within } from './record.queries.ts';
@@ -118,5 +118,5 @@ async function checkTypes(db: Parameters<typeof findRecord>[0], rules: readonly 
       return [{ path: `rules.${n}.no.${name}`, message: `there is no task type ${JSON.stringify(type)}` }];
     }),
   );
-  if (errors.length > 0) throw new KernelError('invalid', errors.map(({ message }) => message).join('; '), { errors });
+  refuse(errors);
 }

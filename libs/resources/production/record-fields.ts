@@ -1,12 +1,7 @@
-import { KernelError } from '#libs/database';
 import type { Row } from '#libs/journal';
 import { characterProblem } from '../characters.ts';
+import { type FieldError, refuse } from '../refuse.ts';
 import { type Field, givenFields, parseId, type RecordKind } from './record-kind.ts';
-
-export interface FieldError {
-  readonly path: string;
-  readonly message: string;
-}
 
 /**
  * What is given of a record, as it is stored. Throws `invalid` that lists everything that is wrong: unknown names, what is missing, and
@@ -29,11 +24,6 @@ export function checkRecord(kind: RecordKind, given: Row, when: 'create' | 'chan
   }
   refuse(errors);
   return checked;
-}
-
-/** Throws `invalid` with these errors, or another code, if there are any. */
-export function refuse(errors: readonly FieldError[], code: 'invalid' | 'forbidden' = 'invalid'): void {
-  if (errors.length > 0) throw new KernelError(code, errors.map(({ message }) => message).join('; '), { errors });
 }
 
 type Read = { readonly value: unknown } | { readonly problem: string };

@@ -11,8 +11,9 @@ import {
   versionTag,
   type Writer,
 } from '#libs/journal';
+import { refuse } from '../refuse.ts';
 import { dependentsOf, findRecord, missingReferences, noRecord, shownColumns, within } from './record.queries.ts';
-import { checkRecord, refuse } from './record-fields.ts';
+import { checkRecord } from './record-fields.ts';
 import { nounOf, parseId, type RecordKind, type Shown } from './record-kind.ts';
 import { taskComment, taskStatus } from './records.ts';
 

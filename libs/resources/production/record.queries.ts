@@ -1,7 +1,7 @@
 import { CompiledQuery } from 'kysely';
 import { type Answer, KernelError, type Queryable } from '#libs/database';
 import { type ModelTransaction, type Row, resolveAsOf, rowAsOf } from '#libs/journal';
-import type { FieldError } from './record-fields.ts';
+import type { FieldError } from '../refuse.ts';
 import { type Field, nounOf, parseId, type RecordKind, type RecordName, type Shown } from './record-kind.ts';
 
 /** Statements inside a transaction: they see what it has flushed. */

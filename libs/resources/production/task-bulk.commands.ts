@@ -1,8 +1,8 @@
 import { sql } from 'kysely';
 import { KernelError, translate } from '#libs/database';
 import type { Actor, May, ModelTransaction, Row, Writer } from '#libs/journal';
+import { type FieldError, refuse } from '../refuse.ts';
 import { noRecord, within } from './record.queries.ts';
-import { type FieldError, refuse } from './record-fields.ts';
 import { parseId } from './record-kind.ts';
 import { task, taskComment } from './records.ts';
 import { type StatusKinds, type TaskState } from './reduce-task.ts';

@@ -9,9 +9,9 @@ import {
   versionTag,
   type Writer,
 } from '#libs/journal';
+import { refuse } from '../refuse.ts';
 import { idOf, type RecordOptions } from './record.commands.ts';
 import { noRecord, shownMoment, within } from './record.queries.ts';
-import { refuse } from './record-fields.ts';
 import { task, taskComment } from './records.ts';
 import { replay, type TaskEvent } from './reduce-task.ts';
 import { commentsOf, lockTasks, statusKinds, type Task } from './task.queries.ts';

@@ -1,8 +1,9 @@
 import { type Condition, checkRow, holds, type May, type Row, staleError, versionTag } from '#libs/journal';
 import { characterProblem } from '../characters.ts';
+import { type FieldError, refuse } from '../refuse.ts';
 import { changedValues } from './record.commands.ts';
 import { noRecord } from './record.queries.ts';
-import { checkRecord, type FieldError, refuse } from './record-fields.ts';
+import { checkRecord } from './record-fields.ts';
 import { task } from './records.ts';
 import { reduceTask, replay, type StatusKinds, type TaskEvent, type TaskState } from './reduce-task.ts';
 import type { JudgedTask, Task } from './task.queries.ts';

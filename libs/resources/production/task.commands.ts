@@ -1,8 +1,9 @@
 import { KernelError, type Queryable } from '#libs/database';
 import { type Actor, checkRow, holds, type ModelTransaction, type Row, staleError, type Writer } from '#libs/journal';
+import { refuse } from '../refuse.ts';
 import { idOf, type RecordOptions } from './record.commands.ts';
 import { missingReferences, noRecord, within } from './record.queries.ts';
-import { checkRecord, refuse } from './record-fields.ts';
+import { checkRecord } from './record-fields.ts';
 import { task, taskComment } from './records.ts';
 import { newTask } from './reduce-task.ts';
 import {

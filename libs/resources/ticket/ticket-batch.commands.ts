@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { KernelError, translate } from '#libs/database';
 import type { Actor, ModelTransaction, Writer } from '#libs/journal';
+import { type FieldError, refuse } from '../refuse.ts';
 import { lockRows } from './ticket.queries.ts';
 import { parseTicketId, type TicketRow } from './ticket.ts';
 import {
@@ -82,7 +83,7 @@ interface RowDelta extends Delta {
 }
 
 function deltasOf(rows: readonly TicketRow[], edit: Edit): RowDelta[] {
-  const errors: { path: string; message: string }[] = [];
+  const errors: FieldError[] = [];
   const changes = rows.flatMap((before, n) => {
     try {
       const delta = deltaOf(before, edit);
@@ -132,8 +133,4 @@ function checkIds(ids: readonly string[]): bigint[] {
     }),
   );
   return keys as bigint[];
-}
-
-function refuse(errors: readonly { path: string; message: string }[]): void {
-  if (errors.length > 0) throw new KernelError('invalid', errors.map(({ message }) => message).join('; '), { errors });
 }

@@ -1,5 +1,5 @@
-import { KernelError } from '#libs/database';
 import { characterProblem } from '../characters.ts';
+import { type FieldError, refuse } from '../refuse.ts';
 import { customProblems } from './custom.ts';
 import { TEXT_FIELDS, type TextField } from './ticket.ts';
 
@@ -37,7 +37,7 @@ export function checkFields<T extends TicketFields & { readonly comment?: string
   given: T,
   path = '',
 ): T {
-  const errors: { path: string; message: string }[] = [];
+  const errors: FieldError[] = [];
   const checked: Record<string, unknown> = { ...given };
   for (const field of TEXT_FIELDS) {
     const value = given[field];
@@ -51,7 +51,7 @@ export function checkFields<T extends TicketFields & { readonly comment?: string
     if (problem !== undefined) errors.push({ path: 'comment', message: `comment ${problem}` });
   }
   errors.push(...customProblems(given.custom ?? {}, `${path}custom`));
-  if (errors.length > 0) throw new KernelError('invalid', errors.map(({ message }) => message).join('; '), { errors });
+  refuse(errors);
   return checked as T;
 }
 

@@ -1,5 +1,6 @@
 import { KernelError } from '#libs/database';
 import { type Actor, atVersion, type Condition, holds, staleError, versionTag, type Writer } from '#libs/journal';
+import { refuse } from '../refuse.ts';
 import { mergeCustom } from './custom.ts';
 import { findRow, findTicket, findTimes, lockRows, ticketOf } from './ticket.queries.ts';
 import { noTicket, type Ticket, type TicketRow, ticket, ticketId } from './ticket.ts';
@@ -170,5 +171,5 @@ function checkBeginning({ initial }: Workflow, { status, resolution }: { status:
       : [{ path: 'status', message: `a new ticket can be ${initial.join(' or ')}, not ${JSON.stringify(status)}` }]),
     ...(resolution === '' ? [] : [{ path: 'resolution', message: 'a new ticket has no resolution' }]),
   ];
-  if (errors.length > 0) throw new KernelError('invalid', errors.map(({ message }) => message).join('; '), { errors });
+  refuse(errors);
 }

@@ -1,6 +1,6 @@
-import { KernelError } from '#libs/database';
 import type { Resource } from '#libs/journal';
 import { characterProblem } from '../characters.ts';
+import { type FieldError, refuse } from '../refuse.ts';
 import { type WebhookFilter, webhook } from './webhook.ts';
 
 /** What a caller may give of a webhook. */
@@ -37,8 +37,6 @@ const MAX_URL = 2_000;
 const MAX_DESCRIPTION = 1_000;
 const MAX_NAMES = 100;
 
-type Problem = { path: string; message: string };
-
 /** The input as it is stored. Throws `invalid` that lists everything that is wrong with it. */
 export function checkWebhook({ url, description, filter, enabled }: WebhookInput, rules: WebhookRules): WebhookValues {
   const errors = [
@@ -46,7 +44,7 @@ export function checkWebhook({ url, description, filter, enabled }: WebhookInput
     ...problem('description', description === undefined ? undefined : descriptionProblem(description)),
     ...(filter === undefined ? [] : filterProblems(filter, rules)),
   ];
-  if (errors.length > 0) throw new KernelError('invalid', errors.map(({ message }) => message).join('; '), { errors });
+  refuse(errors);
   return {
     ...(url === undefined ? {} : { url: new URL(url).href }),
     ...(description === undefined ? {} : { description }),
@@ -77,7 +75,7 @@ function descriptionProblem(text: string): string | undefined {
   return characterProblem(text);
 }
 
-function filterProblems({ resources, fields, project }: WebhookFilterInput, rules: WebhookRules): Problem[] {
+function filterProblems({ resources, fields, project }: WebhookFilterInput, rules: WebhookRules): FieldError[] {
   const known = [...rules.resources.keys()].filter((name) => name !== webhook.name);
   const unscoped = resources.filter((name) => rules.resources.get(name)?.project === undefined);
   const scoped = project === undefined || project === null || unscoped.length === 0;
@@ -98,6 +96,6 @@ function countProblem(names: readonly string[]): string | undefined {
   return names.length > MAX_NAMES ? `must not name more than ${MAX_NAMES}` : undefined;
 }
 
-function problem(path: string, message: string | undefined): Problem[] {
+function problem(path: string, message: string | undefined): FieldError[] {
   return message === undefined ? [] : [{ path, message: `${path} ${message}` }];
 }
