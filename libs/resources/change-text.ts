@@ -1,4 +1,5 @@
 import type { Change } from '#libs/journal';
+import { isSingleLine } from './characters.ts';
 import { unifiedDiff } from './wiki/unified-diff.ts';
 
 const LONG = 100;
@@ -48,5 +49,5 @@ export function oneLine(text: string): string {
 }
 
 function isLong(text: string): boolean {
-  return text.length > LONG || /[\n\r\u2028\u2029]/.test(text);
+  return text.length > LONG || !isSingleLine(text);
 }

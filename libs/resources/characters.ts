@@ -14,3 +14,13 @@ export function characterProblem(text: string): string | undefined {
   if (!text.isWellFormed()) return 'must be well-formed Unicode, without half a surrogate pair';
   return undefined;
 }
+
+/** Why a text is too long, by its characters (code points): the end of a sentence that begins with its name. */
+export function lengthProblem(text: string, limit: number): string | undefined {
+  return text.length > limit && [...text].length > limit ? `must not exceed ${limit} characters` : undefined;
+}
+
+/** Whether nothing in a text ends a line, be it a separator of Unicode. */
+export function isSingleLine(text: string): boolean {
+  return !/[\n\r\u2028\u2029]/.test(text);
+}

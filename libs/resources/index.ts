@@ -43,11 +43,11 @@ export { taskCycleTimeProjection } from './production/task-cycle-time.projection
 export type { TaskPatch } from './production/task-edit.ts';
 export * from './production/validate-entities.ts';
 export { type FieldError, refuse } from './refuse.ts';
+export { parseRowId } from './row-id.ts';
 export { customNameProblem } from './ticket/custom.ts';
 export * from './ticket/ticket.commands.ts';
 export { getTicket, getTicketActions, getTicketAsOf } from './ticket/ticket.queries.ts';
 export {
-  parseTicketId,
   TEXT_FIELDS,
   type TextField,
   type Ticket,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { KernelError } from '#libs/database';
-import { parseTicketId, type TicketListOptions, type TicketPlace } from '#libs/resources';
+import { parseRowId, type TicketListOptions, type TicketPlace } from '#libs/resources';
 
 /** A cursor into one list of tickets: of one database, one filter and one order. */
 export function encodeTicketCursor(epoch: string, list: List, { value, id }: TicketPlace): string {
@@ -33,7 +33,7 @@ function parts(cursor: string): [string, string, string, string] {
     const found: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString());
     const whole = Array.isArray(found) && found.length === 4 && found.every((part) => typeof part === 'string');
     const [, , value, id] = (whole ? found : []) as string[];
-    if (id !== undefined && parseTicketId(id) !== undefined && !/\0/.test(value as string)) {
+    if (id !== undefined && parseRowId(id) !== undefined && !/\0/.test(value as string)) {
       return found as [string, string, string, string];
     }
   } catch {

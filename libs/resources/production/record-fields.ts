@@ -1,5 +1,5 @@
 import type { Row } from '#libs/journal';
-import { characterProblem } from '../characters.ts';
+import { characterProblem, isSingleLine, lengthProblem } from '../characters.ts';
 import { type FieldError, refuse } from '../refuse.ts';
 import { type Field, givenFields, parseId, type RecordKind } from './record-kind.ts';
 
@@ -55,9 +55,8 @@ function readValue(field: Field, given: unknown): Read {
 function readText({ limit, lines, required }: Field & { type: 'text' }, given: string): Read {
   const value = lines ? given : given.trim();
   if (value === '' && required) return { problem: 'must not be empty' };
-  if (!lines && /[\n\r\u2028\u2029]/.test(value)) return { problem: 'must be a single line' };
-  const long = value.length > limit && [...value].length > limit;
-  const problem = characterProblem(value) ?? (long ? `must not exceed ${limit} characters` : undefined);
+  if (!lines && !isSingleLine(value)) return { problem: 'must be a single line' };
+  const problem = characterProblem(value) ?? lengthProblem(value, limit);
   return problem === undefined ? { value } : { problem };
 }
 

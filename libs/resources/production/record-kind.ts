@@ -1,4 +1,5 @@
 import type { Resource } from '#libs/journal';
+import { parseRowId } from '../row-id.ts';
 
 /** What a field of a record may hold, and how it is written. */
 export type Field = FieldType & {
@@ -71,7 +72,6 @@ export function nounOf({ name }: Pick<RecordKind, 'name'>): string {
   return name.replace('_', ' ');
 }
 
-const MAX_ID = 2n ** 63n - 1n;
 const NAME = /^[a-z0-9][a-z0-9_.-]{0,49}$/;
 
 /** The id of a text or a number as it is kept; undefined for what no record of the kind can be called. */
@@ -79,5 +79,5 @@ export function parseId(kind: Pick<RecordKind, 'id'>, given: unknown): string | 
   const text = typeof given === 'number' ? String(given) : given;
   if (typeof text !== 'string') return undefined;
   if (kind.id === 'name') return NAME.test(text) && text !== 'all' ? text : undefined;
-  return /^[1-9]\d{0,18}$/.test(text) && BigInt(text) <= MAX_ID ? text : undefined;
+  return parseRowId(text) === undefined ? undefined : text;
 }

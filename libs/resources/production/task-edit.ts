@@ -1,5 +1,5 @@
 import { type Condition, checkRow, holds, type May, type Row, staleError, versionTag } from '#libs/journal';
-import { characterProblem } from '../characters.ts';
+import { characterProblem, lengthProblem } from '../characters.ts';
 import { type FieldError, refuse } from '../refuse.ts';
 import { changedValues } from './record.commands.ts';
 import { noRecord } from './record.queries.ts';
@@ -54,8 +54,7 @@ export function editOf({ status, comment = '', date, ...fields }: TaskPatch, now
 }
 
 export function textErrors(text: string): FieldError[] {
-  const long = text.length > MAX_COMMENT_TEXT && [...text].length > MAX_COMMENT_TEXT;
-  const problem = characterProblem(text) ?? (long ? `must not exceed ${MAX_COMMENT_TEXT} characters` : undefined);
+  const problem = characterProblem(text) ?? lengthProblem(text, MAX_COMMENT_TEXT);
   return problem === undefined ? [] : [{ path: 'comment', message: `comment ${problem}` }];
 }
 

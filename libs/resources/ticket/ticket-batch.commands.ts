@@ -2,8 +2,9 @@ import { sql } from 'kysely';
 import { KernelError, translate } from '#libs/database';
 import type { Actor, ModelTransaction, Writer } from '#libs/journal';
 import { type FieldError, refuse } from '../refuse.ts';
+import { parseRowId } from '../row-id.ts';
 import { lockRows } from './ticket.queries.ts';
-import { parseTicketId, type TicketRow } from './ticket.ts';
+import type { TicketRow } from './ticket.ts';
 import {
   actorOf,
   type Delta,
@@ -125,7 +126,7 @@ function checkIds(ids: readonly string[]): bigint[] {
   if (ids.length === 0 || ids.length > MAX_BATCH) {
     refuse([{ path: 'ids', message: `give 1 to ${MAX_BATCH} ids, not ${ids.length}` }]);
   }
-  const keys = ids.map(parseTicketId);
+  const keys = ids.map(parseRowId);
   refuse(
     ids.flatMap((id, n) => {
       if (keys[n] === undefined) return [{ path: `ids.${n}`, message: `there is no ticket ${id.slice(0, 100)}` }];

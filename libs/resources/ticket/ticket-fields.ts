@@ -1,4 +1,4 @@
-import { characterProblem } from '../characters.ts';
+import { characterProblem, isSingleLine, lengthProblem } from '../characters.ts';
 import { type FieldError, refuse } from '../refuse.ts';
 import { customProblems } from './custom.ts';
 import { TEXT_FIELDS, type TextField } from './ticket.ts';
@@ -68,10 +68,6 @@ function normalised(value: string, { lines, list }: FieldRule): string {
 function fieldProblem(field: TextField, value: string): string | undefined {
   const { limit, lines } = FIELD_RULES[field];
   if (value === '' && (field === 'summary' || field === 'status')) return 'must not be empty';
-  if (!lines && /[\n\r\u2028\u2029]/.test(value)) return 'must be a single line';
+  if (!lines && !isSingleLine(value)) return 'must be a single line';
   return characterProblem(value) ?? lengthProblem(value, limit);
-}
-
-function lengthProblem(text: string, limit: number): string | undefined {
-  return text.length > limit && [...text].length > limit ? `must not exceed ${limit} characters` : undefined;
 }

@@ -1,5 +1,6 @@
 import { KernelError } from '#libs/database';
 import { defineResource, type Resource } from '#libs/journal';
+import { parseRowId } from '../row-id.ts';
 
 /** The fields of a ticket that are text, in the order in which people read them. */
 export const TEXT_FIELDS = [
@@ -43,18 +44,9 @@ export interface Ticket extends Record<TextField, string> {
   row_version: number;
 }
 
-const MAX_ID = 2n ** 63n - 1n;
-
-/** The id of a text; undefined for what no ticket can be called. */
-export function parseTicketId(text: string): bigint | undefined {
-  if (!/^[1-9]\d{0,18}$/.test(text)) return undefined;
-  const id = BigInt(text);
-  return id > MAX_ID ? undefined : id;
-}
-
 /** The id of a text. Throws `not_found` for what no ticket can be called: it is as unknown as any other. */
 export function ticketId(text: string): bigint {
-  const id = parseTicketId(text);
+  const id = parseRowId(text);
   if (id === undefined) throw noTicket(text);
   return id;
 }

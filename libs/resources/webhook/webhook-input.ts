@@ -1,5 +1,5 @@
 import type { Resource } from '#libs/journal';
-import { characterProblem } from '../characters.ts';
+import { characterProblem, lengthProblem } from '../characters.ts';
 import { type FieldError, refuse } from '../refuse.ts';
 import { type WebhookFilter, webhook } from './webhook.ts';
 
@@ -71,8 +71,7 @@ function urlProblem(text: string, { hostProblem }: WebhookRules): string | undef
 }
 
 function descriptionProblem(text: string): string | undefined {
-  if ([...text].length > MAX_DESCRIPTION) return `must not exceed ${MAX_DESCRIPTION} characters`;
-  return characterProblem(text);
+  return lengthProblem(text, MAX_DESCRIPTION) ?? characterProblem(text);
 }
 
 function filterProblems({ resources, fields, project }: WebhookFilterInput, rules: WebhookRules): FieldError[] {

@@ -1,5 +1,6 @@
 import { KernelError } from '#libs/database';
 import { defineResource, type Resource } from '#libs/journal';
+import { parseRowId } from '../row-id.ts';
 
 /** Which changes a webhook is told of. */
 export interface WebhookFilter {
@@ -46,8 +47,6 @@ export interface Webhook {
   readonly row_version: number;
 }
 
-const MAX_ID = 2n ** 63n - 1n;
-
 /** The listener of a webhook. No plugin's is called so: theirs have a dot in their names. */
 export function webhookListenerName(id: string | bigint): string {
   return `webhook-${id}`;
@@ -55,8 +54,8 @@ export function webhookListenerName(id: string | bigint): string {
 
 /** The id of a text. Throws `not_found` for what no webhook can be called: it is as unknown as any other. */
 export function webhookId(text: string): bigint {
-  const id = /^[1-9]\d{0,18}$/.test(text) ? BigInt(text) : undefined;
-  if (id === undefined || id > MAX_ID) throw noWebhook(text);
+  const id = parseRowId(text);
+  if (id === undefined) throw noWebhook(text);
   return id;
 }
 

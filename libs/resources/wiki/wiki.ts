@@ -1,6 +1,6 @@
 import { KernelError } from '#libs/database';
 import { defineResource, type Resource } from '#libs/journal';
-import { characterProblem, checkCharacters } from '../characters.ts';
+import { characterProblem, checkCharacters, lengthProblem } from '../characters.ts';
 
 /** A row of the table. Exactly one of text and bytes is set: bytes hold contents that are not UTF-8 or hold NUL. */
 export interface WikiRow {
@@ -59,9 +59,8 @@ function nameProblem(name: string): string | undefined {
   const segments = name.split('/');
   if (segments.includes('')) return 'must not begin or end with a slash or hold two in a row';
   if (segments.includes('.') || segments.includes('..')) return 'must not have a segment . or ..';
-  const characters = characterProblem(name);
-  if (characters !== undefined) return characters;
-  if ([...name].length > MAX_NAME_CHARACTERS) return `must not exceed ${MAX_NAME_CHARACTERS} characters`;
+  const problem = characterProblem(name) ?? lengthProblem(name, MAX_NAME_CHARACTERS);
+  if (problem !== undefined) return problem;
   if (Buffer.byteLength(name) > MAX_NAME_BYTES) return `must not exceed ${MAX_NAME_BYTES} bytes of UTF-8`;
   return undefined;
 }
