@@ -1,6 +1,7 @@
 import { KernelError, type Queryable } from '#libs/database';
+import { utc } from '#libs/journal';
 import { type EffectId, effectKey, parseEffectKey } from './effect.ts';
-import { LIVING, past, utc } from './effects.queries.ts';
+import { LIVING, past } from './effects.queries.ts';
 
 export const EFFECT_STATES = ['pending', 'failed', 'parked', 'done', 'discarded'] as const;
 export type EffectState = (typeof EFFECT_STATES)[number];

@@ -1,13 +1,9 @@
 import type { Queryable } from '#libs/database';
+import { utc } from '#libs/journal';
 import type { EffectId, Taken } from './effect.ts';
 
 /** A process whose lease has not run out. */
 export const LIVING = 'SELECT FROM tidemark.processes p WHERE p.leased_until > now()';
-
-/** A time as RFC 3339 in UTC, to the microsecond. */
-export function utc(time: string): string {
-  return `to_char(${time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
-}
 
 /** The story of an effect `e` with what has just become of its attempt; the latest 50, as somebody may wish for a thousand attempts. */
 export function past(what: 'failed' | 'lost' | 'retried', error = 'NULL::text'): string {

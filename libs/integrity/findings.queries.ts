@@ -1,4 +1,5 @@
 import type { Queryable } from '#libs/database';
+import { utc } from '#libs/journal';
 import type { FindingRow, FindingState } from './finding.ts';
 
 /** A finding as it is entered: JSON, with its values as JSON. */
@@ -88,7 +89,6 @@ export interface FindingView extends Omit<FindingRow, 'key' | 'place'> {
   readonly last_seen: string;
 }
 
-const utc = (column: string) => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 const VIEW = `SELECT f.id, f.check_name, f.resource, f.row_id, f.field, f.kind, f.expected, f.actual, f.since_tid, f.state,
     ${utc('f.first_seen')} AS first_seen, ${utc('coalesce(s.last_seen, f.first_seen)')} AS last_seen,
     ${utc('f.resolved')} AS resolved, f.resolved_by, f.reason

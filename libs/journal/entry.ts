@@ -63,8 +63,13 @@ export interface EntryRow extends Omit<JournalEntry, 'tid' | 'txn' | 'row_versio
   readonly values: string | null;
 }
 
+/** A time, given in SQL, as RFC 3339 in UTC, to the microsecond. */
+export function utc(sql: string): string {
+  return `to_char(${sql} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+}
+
 export const ENTRY_COLUMNS = `e.resource, e.tid, e.id, e.change,
-  to_char(e.time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time, e.author, host(e.ipnr) AS ipnr, e.authenticated,
+  ${utc('e.time')} AS time, e.author, host(e.ipnr) AS ipnr, e.authenticated,
   e.origin, e.db_role, e.txn, e.row_version, e.comment, e.meta::text AS meta`;
 
 export function toEntry(row: EntryRow): JournalEntry {

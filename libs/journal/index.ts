@@ -2,7 +2,7 @@ export { type Actor, actorSetting } from './actor.ts';
 export { Coalescer } from './coalescer.ts';
 export { atVersion, type Condition, holds, staleError, versionTag } from './condition.ts';
 export { decodeCursor, encodeCursor } from './cursor.ts';
-export { type Change, comparePositions, type JournalEntry, type Position } from './entry.ts';
+export { type Change, comparePositions, type JournalEntry, type Position, utc } from './entry.ts';
 export { parseExact } from './exact-json.ts';
 export type { Committed } from './flush-statement.ts';
 export {

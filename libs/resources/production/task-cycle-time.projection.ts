@@ -1,5 +1,5 @@
 import type { Queryable } from '#libs/database';
-import type { JournalEntry } from '#libs/journal';
+import { type JournalEntry, utc } from '#libs/journal';
 import { defineProjection, type FoldProjection } from '#libs/projection';
 import { task } from './records.ts';
 
@@ -75,7 +75,7 @@ function addStay(stays: Map<string, Stay>, { project_id, task_type, status, sinc
 async function readPositions(db: Queryable, table: string, ids: readonly string[]): Promise<Map<string, Position>> {
   const { rows } = await db.query<Position>(
     `SELECT task_id::text AS task_id, project_id::text AS project_id, task_type, status,
-         to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS since
+         ${utc('since')} AS since
        FROM ${table} WHERE task_id = ANY ($1::bigint[])`,
     [ids],
   );

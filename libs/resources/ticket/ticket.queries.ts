@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely';
 import { gathered, type Queryable } from '#libs/database';
-import { gatherJsonKeys, type ModelTransaction, parseExact, resolveAsOf, rowAsOf } from '#libs/journal';
+import { gatherJsonKeys, type ModelTransaction, parseExact, resolveAsOf, rowAsOf, utc } from '#libs/journal';
 import { noTicket, TEXT_FIELDS, type TextField, type Ticket, type TicketRow, ticket, ticketId } from './ticket.ts';
 import { callerOf, type TicketOptions } from './ticket-edit.ts';
 import { type OfferedAction, offeredActions } from './transition.ts';
@@ -60,12 +60,11 @@ export const ROW_COLUMNS = [
   ...TEXT_FIELDS.map((field) => `t.${field}`),
   't.custom::text AS custom, t.comments, t.row_version::text AS row_version',
 ].join(', ');
-export const TIME = (time: string) => `to_char(${time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 /** Of a ticket t, when it was opened, when it last changed and the tid of that. */
 export const FIRST_AND_LAST_CHANGE = `
   CROSS JOIN LATERAL (SELECT time FROM ticket_journal WHERE id = t.id::text ORDER BY tid LIMIT 1) first_change
   CROSS JOIN LATERAL (SELECT time, tid FROM ticket_journal WHERE id = t.id::text ORDER BY tid DESC LIMIT 1) last_change`;
-export const CHANGE_COLUMNS = `${TIME('first_change.time')} AS created, ${TIME('last_change.time')} AS changed, last_change.tid::text AS tid`;
+export const CHANGE_COLUMNS = `${utc('first_change.time')} AS created, ${utc('last_change.time')} AS changed, last_change.tid::text AS tid`;
 
 /** The ticket with its first and last change, in one snapshot. */
 export async function findTicket(db: Queryable, id: bigint): Promise<Ticket | undefined> {
@@ -80,7 +79,7 @@ export async function findTicket(db: Queryable, id: bigint): Promise<Ticket | un
 /** The row, and when it was opened. */
 export const findRow = gathered<bigint, { row: TicketRow; created: string }>(async (db, ids) => {
   const { rows } = await db.query<SelectedRow & { created: string }>(
-    `SELECT ${ROW_COLUMNS}, ${TIME('(SELECT time FROM ticket_journal WHERE id = t.id::text ORDER BY tid LIMIT 1)')} AS created
+    `SELECT ${ROW_COLUMNS}, ${utc('(SELECT time FROM ticket_journal WHERE id = t.id::text ORDER BY tid LIMIT 1)')} AS created
        FROM ticket t WHERE t.id = ANY ($1::bigint[])`,
     [ids],
     'tidemark_ticket_rows',
@@ -105,8 +104,8 @@ const LAST_COMMENT: RawBuilder<number> = sql`(SELECT max(c.number) FROM ticket_c
 /** When a ticket was opened, and the time of one of its changes. */
 export async function findTimes(db: Queryable, id: bigint, tid: number): Promise<{ created: string; changed: string }> {
   const { rows } = await db.query<{ created: string; changed: string }>(
-    `SELECT ${TIME('(SELECT time FROM ticket_journal WHERE id = $1 ORDER BY tid LIMIT 1)')} AS created,
-       ${TIME('(SELECT time FROM ticket_journal WHERE id = $1 AND tid = $2)')} AS changed`,
+    `SELECT ${utc('(SELECT time FROM ticket_journal WHERE id = $1 ORDER BY tid LIMIT 1)')} AS created,
+       ${utc('(SELECT time FROM ticket_journal WHERE id = $1 AND tid = $2)')} AS changed`,
     [String(id), tid],
     'tidemark_ticket_times',
   );

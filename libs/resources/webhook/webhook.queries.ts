@@ -1,12 +1,11 @@
 import type { Queryable } from '#libs/database';
-import { type Change, changesOf } from '#libs/journal';
+import { type Change, changesOf, utc } from '#libs/journal';
 import { noWebhook, type Webhook, type WebhookFilter, webhook, webhookId, webhookListenerName } from './webhook.ts';
 
 interface SelectedWebhook extends Omit<Webhook, 'row_version' | 'listener'> {
   readonly row_version: string;
 }
 
-const utc = (time: string) => `to_char(${time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 const IN_FORCE = '(s.expires IS NULL OR s.expires > now())';
 const COLUMNS = `w.id::text AS id, w.url, w.description, w.filter, w.enabled, w.row_version::text AS row_version,
   (SELECT coalesce(jsonb_agg(jsonb_build_object('number', s.number, 'created', ${utc('s.created')}, 'expires', ${utc('s.expires')})

@@ -1,5 +1,5 @@
 import { gathered, KernelError, type Queryable } from '#libs/database';
-import { type Change, changesOf, findId, findIdAsOf, resolveAsOf, rowAsOf } from '#libs/journal';
+import { type Change, changesOf, findId, findIdAsOf, resolveAsOf, rowAsOf, utc } from '#libs/journal';
 import { checkName, type Page, wiki } from './wiki.ts';
 
 /** The page as it is, with its last change. Throws `invalid` for a bad name, `not_found` when no page bears the name. */
@@ -85,7 +85,7 @@ export async function findPage(db: Queryable, name: string): Promise<Page | unde
     Omit<Page, 'tid' | 'bytes' | 'row_version'> & { bytes: Buffer | null; tid: string; row_version: string }
   >(
     `SELECT w.id::text AS id, w.name, w.version, w.text, w.bytes, w.readonly, w.row_version::text AS row_version, j.author,
-         to_char(j.time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time, j.comment, j.tid::text AS tid
+         ${utc('j.time')} AS time, j.comment, j.tid::text AS tid
        FROM wiki w CROSS JOIN LATERAL (
          SELECT author, time, comment, tid FROM wiki_journal WHERE id = w.id::text ORDER BY tid DESC LIMIT 1
        ) j
