@@ -62,11 +62,11 @@ async function tellOfTicket(
 
 async function tellOfChange(db: Queryable, listener: TicketListener, entry: JournalEntry, more: More): Promise<void> {
   const { tid, id, values } = entry;
-  const comment = await commentWith(db, entry);
   const alone = Object.keys(values).every((field) => field === 'comments');
+  if ((alone ? listener.ticketCommented : listener.ticketChanged) === undefined) return;
+  const comment = await commentWith(db, entry);
   // the number alone: a comment that was written past its ticket tells of itself
   if (alone && comment === undefined) return;
-  if ((alone ? listener.ticketCommented : listener.ticketChanged) === undefined) return;
   const found = await findTicketAt(db, id, tid);
   if (!found) return;
   const change = await changeOf(db, entry);
