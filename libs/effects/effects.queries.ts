@@ -21,6 +21,21 @@ export async function addListeners(db: Queryable, listeners: readonly { name: st
   );
 }
 
+/** Lets a listener begin after a tid, whatever stands there under its name. */
+export async function placeListener(tx: Queryable, name: string, tid: number): Promise<void> {
+  await tx.query(
+    `INSERT INTO tidemark.listener_positions (listener, tid) VALUES ($1, $2)
+       ON CONFLICT (listener) DO UPDATE SET tid = excluded.tid, paused = false, changed = now()`,
+    [name, tid],
+  );
+}
+
+/** Forgets where a listener stands; false when nobody knew. Whoever sweeps for it comes to an end before. */
+export async function forgetListener(tx: Queryable, name: string): Promise<boolean> {
+  const { rowCount } = await tx.query('DELETE FROM tidemark.listener_positions WHERE listener = $1', [name]);
+  return rowCount > 0;
+}
+
 /**
  * Takes effects of this process's own changes, entering those that are not there yet. What another has taken, what is done, and what a
  * paused listener is to leave is not among the answers.

@@ -10,6 +10,7 @@ export {
   pauseAfter,
   TryLater,
 } from './effect.ts';
+export { forgetListener, placeListener } from './effects.queries.ts';
 export {
   changeEffects,
   discardEffects,

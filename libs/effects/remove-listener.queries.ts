@@ -1,11 +1,4 @@
 import type { Queryable } from '#libs/database';
-import { unknownListener } from './listeners-admin.queries.ts';
-
-/** Throws `not_found`. */
-export async function deletePosition(tx: Queryable, listener: string): Promise<void> {
-  const { rowCount } = await tx.query('DELETE FROM tidemark.listener_positions WHERE listener = $1', [listener]);
-  if (rowCount === 0) throw unknownListener(listener);
-}
 
 /** The living processes that have a listener, as people name them. */
 export async function servingProcesses(db: Queryable, listener: string): Promise<string[]> {

@@ -1,6 +1,8 @@
 import { KernelError, type Queryable } from '#libs/database';
+import { forgetListener } from './effects.queries.ts';
 import { discardEffects } from './effects-admin.queries.ts';
-import { countOpen, deletePosition, servingProcesses } from './remove-listener.queries.ts';
+import { unknownListener } from './listeners-admin.queries.ts';
+import { countOpen, servingProcesses } from './remove-listener.queries.ts';
 
 /**
  * Forgets a listener that no process has any more, in a transaction of the caller, which is to be rolled back when this throws: its position,
@@ -12,7 +14,7 @@ import { countOpen, deletePosition, servingProcesses } from './remove-listener.q
  * afterwards: so either it is seen here, or it waits for the end of this transaction and adds the position anew.
  */
 export async function removeListener(tx: Queryable, listener: string, really: boolean): Promise<number> {
-  await deletePosition(tx, listener);
+  if (!(await forgetListener(tx, listener))) throw unknownListener(listener);
   const processes = await servingProcesses(tx, listener);
   if (processes.length > 0) {
     const sentence = 'it can be removed once no process has it any more';

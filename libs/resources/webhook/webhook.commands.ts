@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { KernelError } from '#libs/database';
-import { discardEffects } from '#libs/effects';
+import { discardEffects, forgetListener, placeListener } from '#libs/effects';
 import {
   type Actor,
   atVersion,
@@ -13,7 +13,7 @@ import {
   type Writer,
 } from '#libs/journal';
 import { webhookSecret } from '#libs/listeners';
-import { deletePosition, expireSecrets, getWebhook, insertPosition, insertSecret } from './webhook.queries.ts';
+import { expireSecrets, getWebhook, insertSecret } from './webhook.queries.ts';
 import { type Webhook, webhook, webhookId, webhookListenerName } from './webhook.ts';
 import { checkWebhook, type WebhookInput, type WebhookRules } from './webhook-input.ts';
 
@@ -47,7 +47,7 @@ export async function createWebhook(
   const id = String(result.row.id);
   const secret = webhookSecret();
   await insertSecret(tx.database, BigInt(id), 1, secret);
-  await insertPosition(tx.database, id, tid as number);
+  await placeListener(tx.database, webhookListenerName(id), tid as number);
   return { tid, webhook: await getWebhook(tx.database, id), secret };
 }
 
@@ -110,8 +110,9 @@ export async function deleteWebhook(
   const statement = tx.db.deleteFrom('webhook').where('id', '=', webhookId(id)).where(atVersion(condition));
   const work = await tx.transaction(actor, (model) => model.stage(statement.returning('id')));
   const { tid } = await met(tx, id, condition, work);
-  await deletePosition(tx.database, id);
-  const effects = await discardEffects(tx.database, { listener: webhookListenerName(id) });
+  const listener = webhookListenerName(id);
+  await forgetListener(tx.database, listener);
+  const effects = await discardEffects(tx.database, { listener });
   return { id, tid: tid as number, effects };
 }
 

@@ -76,28 +76,15 @@ export async function expireSecrets(tx: Queryable, id: bigint, seconds: number):
   );
 }
 
-/** Where the listener of a new webhook begins: after the change that made it. */
-export async function insertPosition(tx: Queryable, id: string, tid: number): Promise<void> {
-  await tx.query(
-    `INSERT INTO tidemark.listener_positions (listener, tid) VALUES ($1, $2)
-       ON CONFLICT (listener) DO UPDATE SET tid = excluded.tid, paused = false, changed = now()`,
-    [webhookListenerName(id), tid],
-  );
-}
-
-/** Forgets where the listener of a webhook stands. One that sweeps for it comes to its end before. */
-export async function deletePosition(tx: Queryable, id: string): Promise<void> {
-  await tx.query('DELETE FROM tidemark.listener_positions WHERE listener = $1', [webhookListenerName(id)]);
-}
-
 /** Makes positions that webhooks lack: somebody has removed their listeners. A webhook that is being deleted is waited for. */
 export async function placeWebhooks(db: Queryable): Promise<void> {
   await db.query(
     `INSERT INTO tidemark.listener_positions (listener, tid)
-       SELECT 'webhook-' || w.id, (SELECT safe FROM tidemark.frontier()) FROM webhook w
-         WHERE NOT EXISTS (SELECT FROM tidemark.listener_positions l WHERE l.listener = 'webhook-' || w.id)
+       SELECT $1::text || w.id, (SELECT safe FROM tidemark.frontier()) FROM webhook w
+         WHERE NOT EXISTS (SELECT FROM tidemark.listener_positions l WHERE l.listener = $1::text || w.id)
          FOR KEY SHARE OF w
        ON CONFLICT (listener) DO NOTHING`,
+    [webhookListenerName('')],
   );
 }
 
