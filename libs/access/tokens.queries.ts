@@ -1,4 +1,5 @@
 import type { Queryable } from '#libs/database';
+import { projectRoles } from './users.queries.ts';
 
 /** A token as it may be shown: without what would let anybody use it. */
 export interface Token {
@@ -26,7 +27,7 @@ export interface UsedToken {
   readonly user: string;
   readonly token_roles: string[];
   readonly user_roles: string[];
-  readonly project_roles: Record<string, string[]> | null;
+  readonly project_roles: Record<string, string[]>;
   readonly expires: Date | null;
   readonly expired: boolean;
   readonly revoked: Date | null;
@@ -60,11 +61,8 @@ export async function useToken(db: Queryable, hash: Buffer): Promise<UsedToken |
      ), noted AS (
        UPDATE tidemark.tokens t SET last_used = now() FROM stale WHERE t.id = stale.id
      )
-     SELECT f.user_name AS "user", f.roles AS token_roles, f.user_roles, f.expires, f.expired, f.revoked, f.disabled, (
-         SELECT json_object_agg(p.project, p.roles) FROM (
-           SELECT project, array_agg(role) AS roles FROM tidemark.project_roles WHERE user_name = f.user_name GROUP BY project
-         ) p
-       ) AS project_roles
+     SELECT f.user_name AS "user", f.roles AS token_roles, f.user_roles, f.expires, f.expired, f.revoked, f.disabled,
+         ${projectRoles('f.user_name')} AS project_roles
        FROM found f`,
     [hash],
     'tidemark_token',

@@ -74,7 +74,7 @@ export async function verifyToken(db: Queryable, token: string): Promise<{ ident
   if (found.expired) throw unauthenticated(`the token ${prefix}… expired at ${found.expires?.toISOString()}`);
   if (found.disabled) throw unauthenticated(`the user of the token ${prefix}… is disabled`);
   const { user, user_roles: userRoles, token_roles: tokenRoles, project_roles: projectRoles } = found;
-  const identity = identityOf({ user, userRoles, tokenRoles, projectRoles: projectRoles ?? {} });
+  const identity = identityOf({ user, userRoles, tokenRoles, projectRoles });
   return { identity, expires: found.expires };
 }
 

@@ -30,14 +30,19 @@ export interface UserRange {
   readonly limit?: number | undefined;
 }
 
+/** The roles of a user, given in SQL, in single projects: JSON by project. */
+export function projectRoles(user: string): string {
+  return `coalesce((
+         SELECT json_object_agg(p.project, p.roles ORDER BY p.project) FROM (
+           SELECT project, array_agg(role) AS roles FROM tidemark.project_roles WHERE user_name = ${user} GROUP BY project
+         ) p
+       ), '{}')`;
+}
+
 /** Users, by name in byte order. */
 export async function selectUsers(db: Queryable, { name, after, limit }: UserRange): Promise<User[]> {
   const { rows } = await db.query<User>(
-    `SELECT u.name, u.email, u.roles, u.created, u.disabled, coalesce((
-         SELECT json_object_agg(p.project, p.roles ORDER BY p.project) FROM (
-           SELECT project, array_agg(role) AS roles FROM tidemark.project_roles WHERE user_name = u.name GROUP BY project
-         ) p
-       ), '{}') AS projects
+    `SELECT u.name, u.email, u.roles, u.created, u.disabled, ${projectRoles('u.name')} AS projects
        FROM tidemark.users u WHERE ($1::text IS NULL OR u.name = $1) AND u.name > $2 COLLATE "C" ORDER BY u.name COLLATE "C" LIMIT $3`,
     [name ?? null, after ?? '', limit ?? null],
   );
