@@ -58,7 +58,7 @@ export {
 } from './ticket/ticket.ts';
 export { type BatchChanged, batchTickets, MAX_BATCH, type TicketBatch } from './ticket/ticket-batch.commands.ts';
 export type { TicketOptions, TicketPatch } from './ticket/ticket-edit.ts';
-export { FIELD_RULES, MAX_COMMENT, normaliseList, type TicketFields } from './ticket/ticket-fields.ts';
+export { FIELD_RULES, type TicketFields } from './ticket/ticket-fields.ts';
 export { getTicketHistory, type TicketChange } from './ticket/ticket-history.queries.ts';
 export * from './ticket/ticket-list.queries.ts';
 export { type TicketListener, type ToldComment, ticketListener } from './ticket/ticket-listener.ts';
@@ -74,7 +74,6 @@ export {
 export {
   createWebhook,
   deleteWebhook,
-  OVERLAP,
   patchWebhook,
   rotateWebhook,
   type WebhookChanged,

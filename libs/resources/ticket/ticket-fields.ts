@@ -27,7 +27,7 @@ export const FIELD_RULES: Readonly<Record<TextField, FieldRule>> = {
   cc: { limit: 2_000, list: true },
   keywords: { limit: 2_000, list: true },
 };
-export const MAX_COMMENT = 65_536;
+const MAX_COMMENT = 65_536;
 
 /**
  * The fields as they are stored. Throws `invalid` that lists everything that is wrong with them and with the comment, each under the
@@ -55,13 +55,13 @@ export function checkFields<T extends TicketFields & { readonly comment?: string
   return checked as T;
 }
 
-/** A list of names or words as it is stored: separated by commas, semicolons or blanks, without repetitions, in order. */
-export function normaliseList(text: string): string {
-  return [...new Set(text.split(/[,;\s]+/).filter((word) => word !== ''))].join(', ');
+/** The names or words of a list, which commas, semicolons or blanks separate. */
+export function wordsOf(text: string): string[] {
+  return text.split(/[,;\s]+/).filter((word) => word !== '');
 }
 
 function normalised(value: string, { lines, list }: FieldRule): string {
-  if (list) return normaliseList(value);
+  if (list) return [...new Set(wordsOf(value))].join(', ');
   return lines ? value : value.trim();
 }
 

@@ -3,6 +3,7 @@ import type { Concerned, Notice } from '#libs/listeners';
 import { changeText, oneLine, valueText } from '../change-text.ts';
 import type { OldValues, Told } from '../listening.ts';
 import { TEXT_FIELDS, type Ticket, ticket } from './ticket.ts';
+import { wordsOf } from './ticket-fields.ts';
 import { selectUpdaters } from './ticket-notice.queries.ts';
 
 /** What is told of a new ticket: to its owner, its reporter and those in cc. */
@@ -68,15 +69,11 @@ function peopleOf({ owner, reporter, cc }: Ticket, old: OldValues): Concerned[] 
     { who: valueText(old['owner']), why: 'previous owner' },
     { who: reporter, why: 'reporter' },
     { who: valueText(old['reporter']), why: 'previous reporter' },
-    ...namesIn(cc).map((who) => ({ who, why: 'one in cc' })),
-    ...namesIn(valueText(old['cc'])).map((who) => ({ who, why: 'one who was in cc' })),
+    ...wordsOf(cc).map((who) => ({ who, why: 'one in cc' })),
+    ...wordsOf(valueText(old['cc'])).map((who) => ({ who, why: 'one who was in cc' })),
   ].filter(({ who }) => who !== '');
 }
 
 async function updatersOf(db: Queryable, { id }: Ticket, before: number): Promise<Concerned[]> {
   return (await selectUpdaters(db, id, before)).map((who) => ({ who, why: 'one who changed it before' }));
-}
-
-function namesIn(cc: string): string[] {
-  return cc.split(/[,;\s]+/).filter((who) => who !== '');
 }

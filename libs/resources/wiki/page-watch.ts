@@ -1,7 +1,7 @@
-import { KernelError, type Queryable } from '#libs/database';
+import type { Queryable } from '#libs/database';
 import { deleteWatch, insertWatch, selectWatched } from './page-watch.queries.ts';
 import { findPageRow } from './wiki.queries.ts';
-import { checkName } from './wiki.ts';
+import { checkName, noPage } from './wiki.ts';
 
 /** A page, and whether somebody watches it. */
 export interface PageWatch {
@@ -12,14 +12,14 @@ export interface PageWatch {
 /** Has a user told of the changes of a page from now on, whatever it is renamed to; again does no harm. Throws `not_found`. */
 export async function watchPage(db: Queryable, user: string, name: string): Promise<PageWatch> {
   checkName(name);
-  if (!(await insertWatch(db, user, name))) throw unknownPage(name);
+  if (!(await insertWatch(db, user, name))) throw noPage(name);
   return { name, watching: true };
 }
 
 /** Has a user not told any more; one that does not watch the page, too. Throws `not_found`. */
 export async function unwatchPage(db: Queryable, user: string, name: string): Promise<PageWatch> {
   checkName(name);
-  if (!(await deleteWatch(db, user, name)) && !(await findPageRow(db, name))) throw unknownPage(name);
+  if (!(await deleteWatch(db, user, name)) && !(await findPageRow(db, name))) throw noPage(name);
   return { name, watching: false };
 }
 
@@ -30,8 +30,4 @@ export function listWatchedPages(
   range: { after?: string | undefined; limit: number },
 ): Promise<string[]> {
   return selectWatched(db, user, range);
-}
-
-function unknownPage(name: string): KernelError {
-  return new KernelError('not_found', `no page is named ${JSON.stringify(name)}`);
 }

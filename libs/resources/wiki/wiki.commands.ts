@@ -3,7 +3,7 @@ import { KernelError } from '#libs/database';
 import { type Actor, atVersion, type Condition, holds, staleError, versionTag, type Writer } from '#libs/journal';
 import { checkCharacters } from '../characters.ts';
 import { findPage, findPageAt, findPageRow } from './wiki.queries.ts';
-import { checkName, checkText, type Page, type WikiRow, wiki } from './wiki.ts';
+import { checkName, checkText, noPage, type Page, type WikiRow, wiki } from './wiki.ts';
 
 export interface PageInput {
   text: string;
@@ -111,7 +111,7 @@ export async function renamePage(
   // asked for now: while it holds one connection a process must not wait for another
   if (id === undefined) throw await unmet(writer, name, condition, mayProtect);
   const page = tid === null ? undefined : await findPageAt(writer.database, id, tid);
-  if (!page || tid === null) throw notFound(name);
+  if (!page || tid === null) throw noPage(name);
   return { tid, page };
 }
 
@@ -178,7 +178,7 @@ async function unmet(
   mayProtect: boolean,
 ): Promise<KernelError> {
   const page = await findPage(writer.database, name);
-  if (!page) return notFound(name);
+  if (!page) return noPage(name);
   const refusal = refusalOf(name, page, condition, mayProtect);
   return refusal ?? new KernelError('conflict', 'another change came in between: try again');
 }
@@ -200,10 +200,6 @@ function isProtected(name: string, what: string): KernelError {
 
 function isTaken(error: unknown): boolean {
   return error instanceof KernelError && (error.cause as { code?: string } | undefined)?.code === '23505';
-}
-
-function notFound(name: string): KernelError {
-  return new KernelError('not_found', `no page is named ${JSON.stringify(name)}`);
 }
 
 function invalidTarget(message: string): KernelError {

@@ -1,12 +1,12 @@
 import { gathered, KernelError, type Queryable } from '#libs/database';
 import { type Change, changesOf, findId, findIdAsOf, resolveAsOf, rowAsOf, utc } from '#libs/journal';
-import { checkName, type Page, wiki } from './wiki.ts';
+import { checkName, noPage, type Page, wiki } from './wiki.ts';
 
 /** The page as it is, with its last change. Throws `invalid` for a bad name, `not_found` when no page bears the name. */
 export async function getPage(db: Queryable, name: string): Promise<Page> {
   checkName(name);
   const page = await findPage(db, name);
-  if (!page) throw new KernelError('not_found', `no page is named ${quoted(name)}`);
+  if (!page) throw noPage(name);
   return page;
 }
 
@@ -14,7 +14,7 @@ export async function getPage(db: Queryable, name: string): Promise<Page> {
 export async function getPageVersion(db: Queryable, name: string, version: number): Promise<Page> {
   checkName(name);
   const row = await findPageRow(db, name);
-  if (!row) throw new KernelError('not_found', `no page is named ${quoted(name)}`);
+  if (!row) throw noPage(name);
   return findPageVersion(db, { id: row.id, name }, version);
 }
 

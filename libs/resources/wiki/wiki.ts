@@ -43,11 +43,16 @@ export function checkName(name: string, path = 'name'): void {
 }
 
 /** Throws `too_large` above 5 MB of UTF-8, `invalid` for what PostgreSQL cannot store as text. */
-export function checkText(text: string, path = 'text'): void {
-  checkCharacters(text, path);
+export function checkText(text: string): void {
+  checkCharacters(text, 'text');
   if (Buffer.byteLength(text) > MAX_TEXT_BYTES) {
     throw new KernelError('too_large', `the text of a page must not exceed ${MAX_TEXT_BYTES} bytes`);
   }
+}
+
+/** The error of a name that no page bears. */
+export function noPage(name: string): KernelError {
+  return new KernelError('not_found', `no page is named ${JSON.stringify(name)}`);
 }
 
 /** Whether a text can be a page's name. */
