@@ -1,14 +1,7 @@
 export { ensureAdminToken } from './admin-token.ts';
 export { type AccessOptions, authenticate } from './authenticate.ts';
 export type { Identity } from './identity.ts';
-export {
-  DEFAULTS,
-  type Least,
-  PERMISSIONS,
-  type Permission,
-  Permissions,
-  type PermissionTable,
-} from './permissions.ts';
+export { type Permission, Permissions, type PermissionTable } from './permissions.ts';
 export { isRole, ROLES, type Role } from './roles.ts';
 export { type Projects, RowProjects } from './row-projects.ts';
 export type { Token, TokenRange } from './tokens.queries.ts';
@@ -25,4 +18,4 @@ export {
   revokeRole,
   setEmail,
 } from './users.ts';
-export { type Reach, type ReadableProjects, Visibility } from './visibility.ts';
+export { Visibility } from './visibility.ts';

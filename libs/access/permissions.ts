@@ -26,7 +26,7 @@ function vocabulary(what: string) {
 }
 
 /** THE permission table. Resources that it does not name follow DEFAULTS. */
-export const PERMISSIONS = {
+const PERMISSIONS = {
   wiki: {
     read: ['viewer', 'see pages: texts, versions, histories, differences, links, names'],
     watch: ['viewer', 'watch pages: get mail of their changes'],
@@ -117,7 +117,7 @@ export const PERMISSIONS = {
 } as const satisfies PermissionTable;
 
 /** What holds for resources that no table names. */
-export const DEFAULTS = { read: 'viewer', write: 'editor' } as const;
+const DEFAULTS = { read: 'viewer', write: 'editor' } as const;
 
 /** One cell of the table. */
 export interface Permission {

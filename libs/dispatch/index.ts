@@ -4,7 +4,6 @@ export { type FloorHolder, highestTid, type ProcessStatus } from './dispatch.que
 export { Dispatcher, type DispatcherOptions, type DispatchStatus } from './dispatcher.ts';
 export type { DoorbellStatus } from './doorbell.ts';
 export type { Batch, Feed } from './feed.ts';
-export { LEASE } from './lease.ts';
 export { type Listener, type ListenerStatus, type Log, wants } from './listener.ts';
 export { after, PageReader, wholeTid } from './page.ts';
 export { type JournalStatus, tailStatus } from './status.ts';

@@ -21,13 +21,13 @@ export function addressKey(address: string): string {
 }
 
 /** A text as one line of a header: whatever could end the line is a blank, and what is too long is cut. */
-export function headerLine(text: string, most = MAX_SUBJECT): string {
+export function headerLine(text: string): string {
   const line = text
     .toWellFormed()
     .replace(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, ' ')
     .trim();
-  const characters = [...line.slice(0, most * 2 + 2)];
-  return characters.length > most ? `${characters.slice(0, most - 1).join('')}…` : line;
+  const characters = [...line.slice(0, MAX_SUBJECT * 2 + 2)];
+  return characters.length > MAX_SUBJECT ? `${characters.slice(0, MAX_SUBJECT - 1).join('')}…` : line;
 }
 
 /** A text as the body of a mail: what is too long is cut, and says so. */

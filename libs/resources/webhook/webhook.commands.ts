@@ -29,7 +29,7 @@ export interface WebhookSigned extends WebhookChanged {
 }
 
 /** For how many seconds the secrets before a rotation go on signing, unless it says. */
-export const OVERLAP = 86_400;
+const OVERLAP = 86_400;
 
 // Each of these changes more than one table: they take a writer that is an open transaction.
 
