@@ -104,7 +104,7 @@ export async function takeDue(
   return rows.sort((a, b) => a.tid - b.tid);
 }
 
-/** Says that effects are done. Returns the keys of those that were still this process's to finish. */
+/** Says that effects are done. Returns how many were still this process's to finish. */
 export async function finish(db: Queryable, effects: readonly Taken[]): Promise<number> {
   const { rowCount } = await db.query(
     `UPDATE tidemark.effects e SET state = 'done', holder = NULL, finished = now(), last_error = NULL
@@ -169,16 +169,15 @@ export async function lockPositions(
 export async function enter(
   tx: Queryable,
   effects: readonly (EffectId & { readonly origin: string | null })[],
-): Promise<number> {
-  if (effects.length === 0) return 0;
-  const { rowCount } = await tx.query(
+): Promise<void> {
+  if (effects.length === 0) return;
+  await tx.query(
     `INSERT INTO tidemark.effects (listener, tid, resource, id, origin)
        SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::uuid[])
        ON CONFLICT (listener, tid, resource, id) DO NOTHING`,
     [...columnsOf(effects), effects.map(({ origin }) => origin)],
     'tidemark_effects_enter',
   );
-  return rowCount;
 }
 
 /** Moves listeners on. */

@@ -192,7 +192,7 @@ export class EffectLedger {
     // without a listener there is nothing to sweep for, and the database is left alone
     if (listeners.size > 0 && (upto > this.#swept || performance.now() > this.#nextSweep)) {
       this.#nextSweep = performance.now() + SWEEP_EVERY;
-      const { reached } = await sweep(database, listeners, upto);
+      const reached = await sweep(database, listeners, upto);
       this.#swept = reached;
       more = reached < upto;
     }

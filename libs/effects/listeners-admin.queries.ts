@@ -1,4 +1,5 @@
 import { KernelError, type Queryable } from '#libs/database';
+import { frontier } from '#libs/journal';
 
 /** How a listener with effects stands. */
 export interface ListenerRow {
@@ -76,8 +77,7 @@ export async function resetListener(
   listener: string,
   to: 'head' | 'beginning' | number,
 ): Promise<{ from: number; to: number }> {
-  const { rows: frontier } = await db.query<{ safe: number }>('SELECT safe FROM tidemark.frontier()');
-  const safe = frontier[0]?.safe ?? 0;
+  const { safe } = await frontier(db);
   const tid = to === 'head' ? safe : to === 'beginning' ? 0 : to;
   if (tid > safe) throw new KernelError('invalid', `tid ${tid} lies beyond what is safe to read, ${safe}`);
   const { rows } = await db.query<{ before: number }>(

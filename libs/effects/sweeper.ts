@@ -14,23 +14,21 @@ export function muted(entry: JournalEntry): boolean {
 
 /**
  * Enters effects that the process which made a change has not entered itself: because it died, because it was slow, or because there is
- * none. Works on the positions that no other process works on. Returns how many effects it has entered, and the tid that all its
- * listeners have reached.
+ * none. Works on the positions that no other process works on. Returns the tid that all its listeners have reached.
  */
 export async function sweep(
   database: ConnectionSource,
   listeners: ReadonlyMap<string, EffectListener>,
   upto: number,
-): Promise<{ entered: number; reached: number }> {
+): Promise<number> {
   const connection = await database.connect();
   try {
     await connection.query('BEGIN');
     const positions = await lockPositions(connection, [...listeners.keys()], upto);
-    const swept =
-      positions.length === 0 ? { entered: 0, reached: upto } : await sweepFrom(connection, listeners, positions, upto);
+    const reached = positions.length === 0 ? upto : await sweepFrom(connection, listeners, positions, upto);
     await connection.query('COMMIT');
     connection.release();
-    return swept;
+    return reached;
   } catch (error) {
     connection.release(error as Error);
     throw error;
@@ -42,15 +40,14 @@ async function sweepFrom(
   listeners: ReadonlyMap<string, EffectListener>,
   positions: readonly PositionRow[],
   upto: number,
-): Promise<{ entered: number; reached: number }> {
+): Promise<number> {
   const start = Math.min(...positions.map(({ tid }) => tid));
   let at: Position = { tid: start };
-  let entered = 0;
   let reached = start;
   // More than one page only inside a tid that is larger than one.
   while (reached === start && start < upto) {
     const page = await readPage(tx, { after: at, upto, limit: PAGE, bytes: BYTES });
-    entered += await enter(tx, matches(listeners, positions, page.entries));
+    await enter(tx, matches(listeners, positions, page.entries));
     const last = page.cut ? page.entries.at(-1) : undefined;
     reached = last ? last.tid - 1 : upto;
     if (last) at = { tid: last.tid, resource: last.resource, id: last.id };
@@ -60,7 +57,7 @@ async function sweepFrom(
     positions.map(({ listener }) => listener),
     reached,
   );
-  return { entered, reached };
+  return reached;
 }
 
 function matches(
