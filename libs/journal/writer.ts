@@ -1,14 +1,11 @@
 import type { Kysely } from 'kysely';
 import type { Queryable } from '#libs/database';
 import type { Actor } from './actor.ts';
+import type { Committed } from './flush-statement.ts';
 import type { ModelTransaction } from './model-transaction.ts';
 
-/** What a transaction has done: the highest tid it drew (null when nothing changed), its changes, and what the work returned. */
-export interface Transacted<T> {
-  readonly tid: number | null;
-  readonly changes: number;
-  /** The time of that tid as the journal has it, where the commit was a single statement. */
-  readonly time?: string;
+/** What a transaction has done: what its commit has journaled, and what the work returned. */
+export interface Transacted<T> extends Committed {
   readonly result: T;
 }
 

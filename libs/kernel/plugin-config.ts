@@ -1,4 +1,5 @@
 import { KernelError } from '#libs/database';
+import { reason } from '#libs/dispatch';
 import type { Plugin, PluginConfig, PluginSetting } from './plugin.ts';
 import { didYouMean } from './suggest.ts';
 
@@ -51,7 +52,7 @@ function readSetting(
     const value = setting.read(text);
     return Number.isNaN(value) ? { problem: `${variable} is not a number: ${setting.sentence}.` } : { value };
   } catch (error) {
-    return { problem: `${variable} cannot be used: ${error instanceof Error ? error.message : String(error)}` };
+    return { problem: `${variable} cannot be used: ${reason(error)}` };
   }
 }
 

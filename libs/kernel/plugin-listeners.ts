@@ -1,4 +1,4 @@
-import type { Log } from '#libs/dispatch';
+import { type Log, reason } from '#libs/dispatch';
 import type { EffectListener } from '#libs/effects';
 import { blaming } from './blaming.ts';
 import type { Kernel } from './kernel.ts';
@@ -29,8 +29,7 @@ async function call<T>(plugin: string, make: () => T | Promise<T>): Promise<T> {
   try {
     return await within((async () => make())(), () => new Error('they are still being made'));
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw blaming(plugin, `its listeners cannot be made: ${reason}`, error);
+    throw blaming(plugin, `its listeners cannot be made: ${reason(error)}`, error);
   }
 }
 

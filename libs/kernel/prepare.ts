@@ -24,8 +24,8 @@ export async function prepareDatabase(
   await checkFitness(program);
   const pending = await findPending(ownerUrl ?? program, plugins);
   // Rights are read after what is pending: what was read before another process has migrated holds no longer.
-  if (pending?.length === 0) return sameDatabase(await readRights(program));
   const rights = await readRights(program);
+  if (pending?.length === 0) return sameDatabase(rights);
   if (rights.installed && ownerUrl === undefined && !rights.owner && !rights.app_member) {
     throw notAMember(rights.role, 'tidemark_app');
   }
