@@ -1,5 +1,6 @@
 export { ensureAdminToken } from './admin-token.ts';
 export { type AccessOptions, authenticate } from './authenticate.ts';
+export { isAddress } from './email.ts';
 export type { Identity } from './identity.ts';
 export { type Permission, Permissions, type PermissionTable } from './permissions.ts';
 export { isRole, ROLES, type Role } from './roles.ts';

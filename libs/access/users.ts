@@ -1,4 +1,5 @@
 import { KernelError, type Queryable } from '#libs/database';
+import { isAddress } from './email.ts';
 import { checkRoles } from './roles.ts';
 import {
   addRole,
@@ -94,7 +95,7 @@ export async function disableUser(db: Queryable, name: string, disabled = true):
 }
 
 function checkEmail(email: string): void {
-  if (/^[^\s@]{1,64}@[^\s@]{1,255}$/.test(email)) return;
+  if (isAddress(email)) return;
   throw new KernelError('invalid', `${JSON.stringify(email)} is not an e-mail address`);
 }
 

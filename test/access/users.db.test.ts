@@ -34,6 +34,10 @@ describe('a user', () => {
     [{ name: '\ud800' }],
     [{ name: 'x'.repeat(201) }],
     [{ name: 'ann', email: 'nowhere' }],
+    [{ name: 'ann', email: 'ann@example.org,' }],
+    [{ name: 'ann', email: '<ann@example.org>' }],
+    [{ name: 'ann', email: 'a..n@example.org' }],
+    [{ name: 'ann', email: `${'a'.repeat(65)}@example.org` }],
     [{ name: 'ann', roles: ['root'] }],
   ])('is not added from %j', async (input) => {
     await expect(addUser(db, input)).rejects.toMatchObject({ code: 'invalid' });

@@ -1,18 +1,13 @@
 import { createHash } from 'node:crypto';
+import { isAddress } from '#libs/access';
 
 const MAX_SUBJECT = 200;
 const MAX_TEXT = 100_000;
-const MAX_ADDRESS = 254;
-
-// dot-atoms of letters in any script (RFC 6531), without what quotes, groups or ends an address
-const ATOM = "[\\p{L}\\p{M}\\p{N}!#$%&'*+/=?^_`{|}~-]+";
-const LABEL = '[\\p{L}\\p{N}](?:[\\p{L}\\p{M}\\p{N}-]*[\\p{L}\\p{M}\\p{N}])?';
-const ADDRESS = new RegExp(`^${ATOM}(?:\\.${ATOM})*@${LABEL}(?:\\.${LABEL})*$`, 'u');
 
 /** The address that a text is, also between angle brackets; undefined for anything else, and for what no mail server could take. */
 export function addressIn(text: string): string | undefined {
   const address = text.replace(/^<(.*)>$/s, '$1');
-  return address.length <= MAX_ADDRESS && ADDRESS.test(address) ? address : undefined;
+  return isAddress(address) ? address : undefined;
 }
 
 /** What two spellings of one address have in common. */
