@@ -23,6 +23,7 @@ export { checkRow, type JudgedRow, type May } from './may.ts';
 export { type Enclosing, ModelTransaction, type ModelTransactionOptions } from './model-transaction.ts';
 export { withOldValues } from './old-values.queries.ts';
 export type { Created, Saved, SaveOptions, Staged } from './outcome.ts';
+export { queryable } from './queryable.ts';
 export {
   defineResource,
   findId,

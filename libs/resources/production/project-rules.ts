@@ -3,6 +3,7 @@ import {
   type Condition,
   defineResource,
   holds,
+  queryable,
   type Row,
   staleError,
   versionTag,
@@ -11,7 +12,7 @@ import {
 import { refuse } from '../refuse.ts';
 import type { Inconsistency } from './consistency.ts';
 import type { EntityTaskStatus, EntityType } from './entity-task-status.projection.ts';
-import { findRecord, noRecord, within } from './record.queries.ts';
+import { findRecord, noRecord } from './record.queries.ts';
 import { project } from './records.ts';
 import type { StatusKinds } from './reduce-task.ts';
 
@@ -90,7 +91,7 @@ export async function setRules(
   condition?: Condition,
 ): Promise<{ tid: number | null; kept: KeptRules }> {
   const { tid } = await writer.transaction(actor, async (tx) => {
-    const db = within(tx);
+    const db = queryable(tx);
     await db.query('SELECT FROM project WHERE id = $1 FOR NO KEY UPDATE', [projectId]);
     const before = await getRules(db, projectId);
     const { row_version } = before;

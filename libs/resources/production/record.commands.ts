@@ -6,13 +6,14 @@ import {
   holds,
   type May,
   type ModelTransaction,
+  queryable,
   type Row,
   staleError,
   versionTag,
   type Writer,
 } from '#libs/journal';
 import { refuse } from '../refuse.ts';
-import { dependentsOf, findRecord, missingReferences, noRecord, shownColumns, within } from './record.queries.ts';
+import { dependentsOf, findRecord, missingReferences, noRecord, shownColumns } from './record.queries.ts';
 import { checkRecord } from './record-fields.ts';
 import { nounOf, parseId, type RecordKind, type Shown } from './record-kind.ts';
 import { taskComment, taskStatus } from './records.ts';
@@ -76,7 +77,7 @@ export async function changeRecord(
     const values = changedValues(before, checked);
     if (Object.keys(values).length === 0) return;
     const project = before['project_id'];
-    refuse(await missingReferences(within(tx), kind, { ...values, ...(project ? { project_id: project } : {}) }));
+    refuse(await missingReferences(queryable(tx), kind, { ...values, ...(project ? { project_id: project } : {}) }));
     if (values['is_default'] === true) await unsetDefault(writer, tx);
     tx.save(kind.resource, key, values);
   });
@@ -97,7 +98,7 @@ export async function deleteRecord(
   const key = idOf(kind, id);
   const { tid } = await writer.transaction(actor, async (tx) => {
     await lockRecord(tx, kind, key, 'delete', options);
-    const dependents = await dependentsOf(within(tx), kind, key);
+    const dependents = await dependentsOf(queryable(tx), kind, key);
     if (dependents.length > 0) {
       throw new KernelError('conflict', `${nounOf(kind)} ${key} cannot be deleted: there are ${dependents.join(', ')}`);
     }
@@ -123,7 +124,7 @@ async function lockRecord(
   action: 'modify' | 'delete',
   { condition, may }: RecordOptions,
 ): Promise<Shown> {
-  const { rows } = await within(tx).query<Shown>(
+  const { rows } = await queryable(tx).query<Shown>(
     `SELECT ${shownColumns(kind)} FROM ${kind.name} e WHERE e.id = $1 FOR ${action === 'delete' ? 'UPDATE' : 'NO KEY UPDATE'}`,
     [id],
   );
@@ -192,7 +193,7 @@ async function refuseFormerStatus(writer: Writer, id: string): Promise<void> {
 
 /** Of two statuses that become the default at once, the second waits and prevails: all are locked, before one of them is. */
 async function lockStatuses(tx: ModelTransaction): Promise<void> {
-  await within(tx).query('SELECT 1 FROM task_status ORDER BY id FOR NO KEY UPDATE');
+  await queryable(tx).query('SELECT 1 FROM task_status ORDER BY id FOR NO KEY UPDATE');
 }
 
 /** Lets the status that is the default be so no more. */
@@ -202,7 +203,7 @@ async function unsetDefault(writer: Writer, tx: ModelTransaction): Promise<void>
 }
 
 async function deleteTasks(writer: Writer, tx: ModelTransaction, entity: string, id: string): Promise<void> {
-  const { rows } = await within(tx).query<{ id: string }>(
+  const { rows } = await queryable(tx).query<{ id: string }>(
     'SELECT id::text AS id FROM task WHERE entity_type = $1 AND entity_id = $2 ORDER BY id FOR UPDATE',
     [entity, id],
   );

@@ -1,18 +1,7 @@
-import { CompiledQuery } from 'kysely';
-import { type Answer, KernelError, type Queryable } from '#libs/database';
-import { type ModelTransaction, type Row, resolveAsOf, rowAsOf } from '#libs/journal';
+import { KernelError, type Queryable } from '#libs/database';
+import { type Row, resolveAsOf, rowAsOf } from '#libs/journal';
 import type { FieldError } from '../refuse.ts';
 import { type Field, nounOf, parseId, type RecordKind, type RecordName, type Shown } from './record-kind.ts';
-
-/** Statements inside a transaction: they see what it has flushed. */
-export function within(tx: ModelTransaction): Queryable {
-  return {
-    async query<R>(text: string, values: readonly unknown[] = []): Promise<Answer<R>> {
-      const { rows } = await tx.read.executeQuery<R>(CompiledQuery.raw(text, [...values]));
-      return { rows: rows as R[], rowCount: rows.length, notices: [] };
-    },
-  };
-}
 
 /** The rows of a list that somebody may read: those of some projects, or all but those of some. */
 export interface Readable {

@@ -1,8 +1,8 @@
 import { sql } from 'kysely';
 import { KernelError, translate } from '#libs/database';
-import type { Actor, May, ModelTransaction, Row, Writer } from '#libs/journal';
+import { type Actor, type May, type ModelTransaction, queryable, type Row, type Writer } from '#libs/journal';
 import { type FieldError, refuse } from '../refuse.ts';
-import { noRecord, within } from './record.queries.ts';
+import { noRecord } from './record.queries.ts';
 import { parseId } from './record-kind.ts';
 import { task, taskComment } from './records.ts';
 import { type StatusKinds, type TaskState } from './reduce-task.ts';
@@ -82,7 +82,7 @@ async function changeAll(
   { may, partial }: BulkOptions,
 ): Promise<StatusOutcome[]> {
   const ids = updates.map(({ task_id }) => parseId(task, task_id));
-  const db = within(tx);
+  const db = queryable(tx);
   const found = new Map(
     (await lockTasks(db, [...new Set(ids.flatMap((id) => id ?? []))])).map((row) => [row.task.id, row]),
   );

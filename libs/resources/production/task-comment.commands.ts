@@ -4,6 +4,7 @@ import {
   checkRow,
   holds,
   type ModelTransaction,
+  queryable,
   type Row,
   staleError,
   versionTag,
@@ -11,7 +12,7 @@ import {
 } from '#libs/journal';
 import { refuse } from '../refuse.ts';
 import { idOf, type RecordOptions } from './record.commands.ts';
-import { noRecord, shownMoment, within } from './record.queries.ts';
+import { noRecord, shownMoment } from './record.queries.ts';
 import { task, taskComment } from './records.ts';
 import { replay, type TaskEvent } from './reduce-task.ts';
 import { commentsOf, lockTasks, statusKinds, type Task } from './task.queries.ts';
@@ -83,7 +84,7 @@ async function changeHistory(
 ): Promise<CommentChanged> {
   const key = idOf(task, id);
   const { tid, result } = await writer.transaction(actor, async (tx) => {
-    const db = within(tx);
+    const db = queryable(tx);
     const [locked] = await lockTasks(db, [key]);
     if (!locked) throw noRecord(task, id);
     const { task: before } = locked;
@@ -124,7 +125,7 @@ function stageComment(
 
 async function getComment(tx: ModelTransaction, id: string, number: string): Promise<CommentRow> {
   const known = /^[1-9]\d{0,8}$/.test(number) ? Number(number) : 0;
-  const { rows } = await within(tx).query<CommentRow>(
+  const { rows } = await queryable(tx).query<CommentRow>(
     `SELECT number, ${shownMoment('date')} AS date, status, text
        FROM task_comment WHERE task_id = $1 AND number = $2`,
     [id, known],

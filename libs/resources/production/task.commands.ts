@@ -1,8 +1,17 @@
 import { KernelError, type Queryable } from '#libs/database';
-import { type Actor, checkRow, holds, type ModelTransaction, type Row, staleError, type Writer } from '#libs/journal';
+import {
+  type Actor,
+  checkRow,
+  holds,
+  type ModelTransaction,
+  queryable,
+  type Row,
+  staleError,
+  type Writer,
+} from '#libs/journal';
 import { refuse } from '../refuse.ts';
 import { idOf, type RecordOptions } from './record.commands.ts';
-import { missingReferences, noRecord, within } from './record.queries.ts';
+import { missingReferences, noRecord } from './record.queries.ts';
 import { checkRecord } from './record-fields.ts';
 import { task, taskComment } from './records.ts';
 import { newTask } from './reduce-task.ts';
@@ -113,7 +122,7 @@ async function changeLocked(
   options: RecordOptions,
 ): Promise<TaskChanged> {
   const { tid, result } = await writer.transaction(actor, async (tx) => {
-    const db = within(tx);
+    const db = queryable(tx);
     const [found] = await lockTasks(db, [id]);
     if (!found) throw noRecord(task, id);
     checkTask(found, edit, options, commented(edit));
@@ -147,7 +156,7 @@ async function keepPersons(tx: ModelTransaction, { assignees }: Row): Promise<vo
   const ids = assignees as readonly string[] | undefined;
   if (ids === undefined || ids.length === 0) return;
   const text = 'SELECT id FROM person WHERE id = ANY ($1::bigint[]) ORDER BY id FOR KEY SHARE';
-  const { rows } = await within(tx).query(text, [ids]);
+  const { rows } = await queryable(tx).query(text, [ids]);
   if (rows.length < ids.length) throw new KernelError('conflict', 'a person has been deleted meanwhile: try again');
 }
 
