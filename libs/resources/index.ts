@@ -14,7 +14,13 @@ export type { CalledAs, ListeningOptions, OldValues, Told } from './listening.ts
 export { type EntityScope, keyOf as entityKeyOf, type Moment } from './production/consistency.queries.ts';
 export * from './production/consistency.ts';
 export * from './production/consistency-health.ts';
-export { findInconsistent, planRepair, type Repaired, repairEntities } from './production/consistency-repair.ts';
+export {
+  findInconsistent,
+  isInconsistent,
+  planRepair,
+  type Repaired,
+  repairEntities,
+} from './production/consistency-repair.ts';
 export * from './production/consistency-report.ts';
 export * from './production/entity-list.queries.ts';
 export * from './production/entity-task-status.projection.ts';

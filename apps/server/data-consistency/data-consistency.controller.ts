@@ -13,6 +13,7 @@ import {
   parseId,
   recordKinds,
   reportConsistency,
+  type Validated,
 } from '#libs/resources';
 import { type Caller, CurrentCaller } from '../caller.ts';
 import { CurrentMutation, type Mutation, tell } from '../mutation.ts';
@@ -213,9 +214,9 @@ export class DataConsistencyController {
   ) {
     const project = project_id === undefined ? undefined : String(project_id);
     const scope = await this.#scope(project, caller, 'repair');
-    const keys = entities && (await this.#repairable(entities, caller));
+    const found = entities && (await this.#repairable(entities, caller));
     const actor = reason === undefined ? mutation.actor : { ...mutation.actor, comment: reason };
-    const command = new RepairConsistency({ ...mutation, actor }, scope, keys, dry_run);
+    const command = new RepairConsistency({ ...mutation, actor }, scope, found, dry_run);
     const repaired = await this.commands.execute(command);
     tell(reply, { tid: repaired.tid });
     return { dry_run, ...repaired };
@@ -266,17 +267,16 @@ export class DataConsistencyController {
     return { project_id: id, readable };
   }
 
-  /** Entities to be mended, of which the caller may mend all. Those of which only the projection knows are for those who may everywhere. */
-  async #repairable(entities: z.infer<typeof EntitiesBody>['entities'], caller: Caller): Promise<EntityKey[]> {
+  /** What is found of entities, of which the caller may mend all. Those of which only the projection knows are for those who may everywhere. */
+  async #repairable(entities: z.infer<typeof EntitiesBody>['entities'], caller: Caller): Promise<Validated[]> {
     const keys = entities.map((entity) => {
       const key = knownKey(entity);
       if (!key) throw noRecord(recordKinds[entity.entity_type], String(entity.entity_id));
       return key;
     });
-    for (const { project_id } of await this.queries.execute(new ValidateEntities(keys))) {
-      caller.check('consistency', 'repair', project_id);
-    }
-    return keys;
+    const found = await this.queries.execute(new ValidateEntities(keys));
+    for (const { project_id } of found) caller.check('consistency', 'repair', project_id);
+    return found;
   }
 }
 

@@ -7,6 +7,7 @@ import {
   findInconsistent,
   getRules,
   type HealthCounters,
+  isInconsistent,
   type KeptRules,
   listPropagations,
   type ProjectRule,
@@ -91,7 +92,8 @@ export class RepairConsistency extends Command<Repaired> {
   constructor(
     readonly mutation: Mutation,
     readonly scope: EntityScope,
-    readonly entities: readonly EntityKey[] | undefined,
+    /** What was found of some entities; all of the scope are looked at unless given. */
+    readonly found: readonly Validated[] | undefined,
     readonly dryRun: boolean,
   ) {
     super();
@@ -102,8 +104,8 @@ export class RepairConsistency extends Command<Repaired> {
 export class RepairConsistencyHandler implements ICommandHandler<RepairConsistency> {
   constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
 
-  async execute({ mutation: { writer, actor }, scope, entities, dryRun }: RepairConsistency): Promise<Repaired> {
-    const found = await findInconsistent(this.kernel.database, scope, entities);
+  async execute({ mutation: { writer, actor }, scope, found: given, dryRun }: RepairConsistency): Promise<Repaired> {
+    const found = given?.filter(isInconsistent) ?? (await findInconsistent(this.kernel.database, scope));
     if (dryRun) return { tid: null, ...planRepair(found) };
     return writer.open
       ? repairEntities(writer, actor, found)

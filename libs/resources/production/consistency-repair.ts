@@ -1,12 +1,13 @@
 import type { ConnectionSource, Queryable } from '#libs/database';
 import type { Actor, Writer } from '#libs/journal';
 import { holdCheckpoint } from '#libs/projection';
-import { type EntityScope, enterFindings, keyOf, listEntityKeys } from './consistency.queries.ts';
+import { type EntityScope, enterFindings, keyOf } from './consistency.queries.ts';
 import type { EntityKey, Inconsistency } from './consistency.ts';
 import { recomputeEntities } from './consistency-repair.queries.ts';
 import { entityTaskStatusProjection } from './entity-task-status.projection.ts';
 import { consistencyRepair } from './project-rules.ts';
-import { type Validated, type Validation, validateEntities } from './validate-entities.ts';
+import type { Validated, Validation } from './validate-entities.ts';
+import { validateScope } from './validate-scope.ts';
 
 /** An entity whose projection differs from its tasks, and how. */
 export interface RepairedEntity extends EntityKey {
@@ -21,23 +22,19 @@ export interface Repaired {
   readonly remaining: readonly RepairedEntity[];
 }
 
-const PAGE = 500;
-
-/** The entities of a scope that are inconsistent, of some entities or all. */
+/** The entities of a scope that are inconsistent. */
 export async function findInconsistent(
   database: ConnectionSource & Queryable,
   scope: EntityScope,
-  entities?: readonly EntityKey[],
 ): Promise<Validated[]> {
-  const bad = (found: readonly Validated[]) => found.filter(({ validation }) => !validation.valid);
-  if (entities) return bad(await validateEntities(database, entities));
-  const all: Validated[] = [];
-  let keys = await listEntityKeys(database, scope, undefined, PAGE);
-  while (keys.length > 0) {
-    all.push(...bad(await validateEntities(database, keys)));
-    keys = keys.length < PAGE ? [] : await listEntityKeys(database, scope, keys.at(-1), PAGE);
-  }
-  return all;
+  const found: Validated[] = [];
+  for await (const page of validateScope(database, scope)) found.push(...page.filter(isInconsistent));
+  return found;
+}
+
+/** Whether there is anything to be said of an entity. */
+export function isInconsistent({ validation }: Validated): boolean {
+  return !validation.valid;
 }
 
 /** What a repair of entities comes to. */

@@ -1,21 +1,15 @@
 import type { ConnectionSource, Queryable } from '#libs/database';
-import { type EntityScope, listEntityKeys } from './consistency.queries.ts';
-import { type ValidateOptions, type Validation, validateEntities } from './validate-entities.ts';
+import type { EntityScope } from './consistency.queries.ts';
+import type { ValidateOptions, Validation } from './validate-entities.ts';
+import { validateScope } from './validate-scope.ts';
 
-const PAGE = 500;
-
-/** Validates all entities of a scope, a page at a time, each in a snapshot of its own: a slow reader holds none open. */
+/** The verdict on each entity of a scope, a page at a time. */
 export async function* reportConsistency(
   database: ConnectionSource & Queryable,
   scope: EntityScope,
   options: ValidateOptions = {},
 ): AsyncGenerator<Validation[], void> {
-  let keys = await listEntityKeys(database, scope, undefined, PAGE);
-  while (keys.length > 0) {
-    yield (await validateEntities(database, keys, options)).map(({ validation }) => validation);
-    if (keys.length < PAGE) return;
-    keys = await listEntityKeys(database, scope, keys.at(-1), PAGE);
-  }
+  for await (const page of validateScope(database, scope, options)) yield page.map(({ validation }) => validation);
 }
 
 /** What the details of a report add up to. */
