@@ -1,5 +1,6 @@
 import type { Visibility } from '#libs/access';
 import { KernelError } from '#libs/database';
+import { after } from '#libs/dispatch';
 import { type CausedBy, withCauses } from '#libs/effects';
 import { type Change, decodeCursor, encodeCursor, frontier, type Position } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
@@ -36,21 +37,16 @@ export function decodeNameCursor(epoch: string, cursor: string): string {
 const FIRST_SLICE = 10;
 const MAX_CHARACTERS = 16 * 1024 * 1024;
 
-/** Where a history's pages come from: changes before a place, newest first, and the place of one. */
-export interface HistorySource<T extends Change> {
-  read(options: { before?: Position; limit: number }): Promise<T[]>;
-  placeOf(change: T): Position;
-}
-
 /**
- * A page of changes, newest first, each with the chain of what has caused it; of large ones fewer than `limit`. With a visibility, those that the caller may not read are left out: rows
- * that belong to a project now may have belonged to another one.
+ * A page of changes, newest first, each with the chain of what has caused it; of large ones fewer than `limit`. `read` gives those
+ * before a place, newest first. With a visibility, those that the caller may not read are left out: rows that belong to a project now may
+ * have belonged to another one.
  */
 export async function historyPage<T extends Change>(
   kernel: Kernel,
   limit: number,
   cursor: string | undefined,
-  { read, placeOf }: HistorySource<T>,
+  read: (options: { before?: Position; limit: number }) => Promise<T[]>,
   visibility?: Visibility,
 ): Promise<ListPage<T & { causes: CausedBy[] }>> {
   const items: T[] = [];
@@ -62,7 +58,7 @@ export async function historyPage<T extends Change>(
     const page = found.slice(0, wanted);
     items.push(...(visibility ? await visibility.visible(kernel.database, page) : page));
     if (found.length <= wanted) return { items: await withCauses(kernel.database, items), next: null };
-    before = placeOf(page.at(-1) as T);
+    before = after(page.at(-1) as T);
     characters += found.reduce((sum, change) => sum + charactersOf(change), 0);
     if (items.length === limit) break;
   }

@@ -1,5 +1,5 @@
 import type { Queryable } from '#libs/database';
-import { type JournalEntry, type JournalPage, type Position, readPage } from '#libs/journal';
+import { type Change, type JournalPage, type Position, readPage } from '#libs/journal';
 
 const LARGEST = { entries: 2_000, bytes: 8 * 1024 * 1024 };
 
@@ -29,9 +29,9 @@ export class PageReader {
   }
 }
 
-/** The position after one entry, inside its tid. */
-export function after(entry: JournalEntry): Position {
-  return { tid: entry.tid, resource: entry.resource, id: entry.id };
+/** The position after one entry or change, inside its tid. */
+export function after({ tid, resource, id }: Pick<Change, 'tid' | 'resource' | 'id'>): Position {
+  return { tid, resource, id };
 }
 
 /** The highest tid that a position has wholly passed. */

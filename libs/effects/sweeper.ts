@@ -1,5 +1,5 @@
 import type { ConnectionSource, Queryable } from '#libs/database';
-import { wants } from '#libs/dispatch';
+import { after, wants } from '#libs/dispatch';
 import { type JournalEntry, type Position, readPage } from '#libs/journal';
 import type { EffectId, EffectListener } from './effect.ts';
 import { advance, enter, lockPositions, type PositionRow } from './effects.queries.ts';
@@ -50,7 +50,7 @@ async function sweepFrom(
     await enter(tx, matches(listeners, positions, page.entries));
     const last = page.cut ? page.entries.at(-1) : undefined;
     reached = last ? last.tid - 1 : upto;
-    if (last) at = { tid: last.tid, resource: last.resource, id: last.id };
+    if (last) at = after(last);
   }
   await advance(
     tx,

@@ -1,4 +1,5 @@
 import type { Queryable } from '#libs/database';
+import { after } from '#libs/dispatch';
 import { type JournalEntry, type Position, readPage } from '#libs/journal';
 import { type KeyedStatements, keyedStatements } from './keyed-statements.ts';
 import { imagesBefore } from './projection.queries.ts';
@@ -40,7 +41,7 @@ export async function advance(
       whole.filter((entry) => concerns(prepared.projection, entry)),
     );
     if (inside) {
-      at = { tid: last.tid, resource: last.resource, id: last.id };
+      at = after(last);
       continue;
     }
     await changes.finish(tx);

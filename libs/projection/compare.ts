@@ -1,4 +1,5 @@
 import type { ConnectionSource, Queryable } from '#libs/database';
+import { after } from '#libs/dispatch';
 import { type Position, parseExact, readPage } from '#libs/journal';
 import { changedRows, prepare } from './advance.ts';
 import { type Difference, differencesOf } from './difference.ts';
@@ -102,7 +103,7 @@ export async function waitingKeys(
     }
     const last = page.entries.at(-1);
     cut = page.cut && last !== undefined;
-    if (last) at = { tid: last.tid, resource: last.resource, id: last.id };
+    if (last) at = after(last);
   }
   return waiting;
 }

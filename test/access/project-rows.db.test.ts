@@ -103,15 +103,12 @@ it('pages of a history leave out what happened elsewhere, and come to its end', 
     ]);
   }
   const visibility = new Visibility(person([], { alpha: ['viewer'] }), permissions, kernel.resources);
-  const source = {
-    read: ({ before, limit }: { before?: Position; limit: number }) =>
-      changesOf(database, 'plate', '2', { limit, ...(before === undefined ? {} : { before: before.tid }) }),
-    placeOf: ({ tid }: Change) => ({ tid }),
-  };
+  const read = ({ before, limit }: { before?: Position; limit: number }) =>
+    changesOf(database, 'plate', '2', { limit, ...(before === undefined ? {} : { before: before.tid }) });
   const seen: Change[] = [];
   let cursor: string | null | undefined;
   do {
-    const page = await historyPage(kernel, 4, cursor ?? undefined, source, visibility);
+    const page = await historyPage(kernel, 4, cursor ?? undefined, read, visibility);
     seen.push(...page.items);
     cursor = page.next;
   } while (cursor !== null);

@@ -152,6 +152,18 @@ it('history is paged newest first', async () => {
   expect(texts).toEqual(['text 5', 'text 4', 'text 3', 'text 2', 'text 1']);
 });
 
+it('a cursor of a history that names a tid alone goes on after it', async () => {
+  for (let n = 1; n <= 3; n++) await server.put('Continued', `text ${n}`);
+  const { next } = await (await server.ask('/wiki/Continued/history?limit=1')).json();
+  const [epoch, tid, ...inside] = JSON.parse(Buffer.from(next, 'base64url').toString());
+  expect(inside).toEqual(['wiki', expect.stringMatching(/^\d+$/)]);
+  const cursor = Buffer.from(JSON.stringify([epoch, tid])).toString('base64url');
+  const answers = [next, cursor].map(async (one) => (await server.ask(`/wiki/Continued/history?cursor=${one}`)).json());
+  const [page, same] = await Promise.all(answers);
+  expect(page.items.map((change: Change) => change.fields['text']?.new)).toEqual(['text 2', 'text 1']);
+  expect(same).toEqual(page);
+});
+
 it('a history of large texts is cut into pages before it fills the memory', async () => {
   const filler = 'x'.repeat(1_500_000);
   for (let n = 1; n <= 12; n++) await server.put('Heavy', `${n} ${filler}`);

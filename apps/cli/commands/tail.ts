@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Queryable } from '#libs/database';
+import { after } from '#libs/dispatch';
 import {
   type Change,
   decodeCursor,
@@ -28,35 +29,34 @@ export async function tail({ interrupted }: Context, options: TailOptions): Prom
   await withReader(options, async ({ db, resource }) => {
     const kind = options.resource === undefined ? {} : { resource: resource(options.resource).name };
     const epoch = await readEpoch(db);
-    let after = await start(db, epoch, options);
+    let from = await start(db, epoch, options);
     while (!interrupted.aborted) {
       const { safe } = await frontier(db);
-      const changes = await readChanges(db, { after, upto: safe, ...PAGE, ...kind });
+      const changes = await readChanges(db, { after: from, upto: safe, ...PAGE, ...kind });
       for (const change of changes) await show(change, epoch, options.json);
-      after = positionAfter(after, changes.at(-1), safe);
+      from = positionAfter(from, changes.at(-1), safe);
       if (changes.length > 0) continue;
       if (!options.follow) break;
       await delay(POLL_MS, undefined, { signal: interrupted }).catch(() => undefined);
     }
-    if (!options.json) say(`-- cursor ${encodeCursor(epoch, after)}`);
+    if (!options.json) say(`-- cursor ${encodeCursor(epoch, from)}`);
   });
 }
 
 /** As in HTTP: a tail that ends begins with the first change, one that follows begins with the next. */
-async function start(db: Queryable, epoch: string, { after, follow }: TailOptions): Promise<Position> {
+async function start(db: Queryable, epoch: string, { after: cursor, follow }: TailOptions): Promise<Position> {
   const { head, safe } = await frontier(db);
-  if (after === undefined) return { tid: follow ? safe : 0 };
-  return after === 'now' ? { tid: safe } : decodeCursor(epoch, after, head);
+  if (cursor === undefined) return { tid: follow ? safe : 0 };
+  return cursor === 'now' ? { tid: safe } : decodeCursor(epoch, cursor, head);
 }
 
 /** When there was nothing up to the safe tid, nothing can appear there any more. */
 function positionAfter(before: Position, last: Change | undefined, safe: number): Position {
-  if (last !== undefined) return { tid: last.tid, resource: last.resource, id: last.id };
+  if (last !== undefined) return after(last);
   return safe > before.tid ? { tid: safe } : before;
 }
 
 async function show(change: Change, epoch: string, json: boolean | undefined): Promise<void> {
-  const { tid, resource, id } = change;
-  if (json) await printJson({ ...change, cursor: encodeCursor(epoch, { tid, resource, id }) });
+  if (json) await printJson({ ...change, cursor: encodeCursor(epoch, after(change)) });
   else await print(changeLine(change));
 }

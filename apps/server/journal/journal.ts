@@ -52,7 +52,7 @@ export async function readJournal(kernel: Kernel, request: JournalRequest): Prom
   const changes = await withOldValues(kernel.database, part.entries, { bytes: MAX_BYTES });
   const last = changes.at(-1);
   const cut = changes.length < part.entries.length && last !== undefined;
-  return { changes, cursor: encodeCursor(kernel.epoch, cut ? placeOf(last) : part.end) };
+  return { changes, cursor: encodeCursor(kernel.epoch, cut ? after(last) : part.end) };
 }
 
 export interface TidRequest {
@@ -74,21 +74,21 @@ export interface TidAnswer {
  */
 export async function readTid(kernel: Kernel, request: TidRequest): Promise<TidAnswer> {
   const { tid, limit, cursor, visibility } = request;
-  let after = cursor === undefined ? { tid: tid - 1 } : await insideOf(kernel, tid, cursor);
+  let from = cursor === undefined ? { tid: tid - 1 } : await insideOf(kernel, tid, cursor);
   for (;;) {
     // one more than wanted tells whether there are more
-    const page = await readPage(kernel.database, { after, upto: tid, limit: limit + 1, bytes: MAX_BYTES });
+    const page = await readPage(kernel.database, { after: from, upto: tid, limit: limit + 1, bytes: MAX_BYTES });
     const entries = page.entries.slice(0, limit);
     const seen = await visibility.visible(kernel.database, entries);
     const changes = await withOldValues(kernel.database, seen, { bytes: MAX_BYTES });
     const cut = changes.length < seen.length;
     const last = cut ? changes.at(-1) : entries.at(-1);
-    const next = (page.cut || cut) && last ? placeOf(last) : undefined;
+    const next = (page.cut || cut) && last ? after(last) : undefined;
     if (changes.length > 0 || (next === undefined && cursor !== undefined)) {
       return { changes, next: next ? encodeCursor(kernel.epoch, next) : null };
     }
     if (next === undefined) throw new KernelError('not_found', `no change has the tid ${tid}`);
-    after = next;
+    from = next;
   }
 }
 
@@ -97,10 +97,6 @@ async function insideOf(kernel: Kernel, tid: number, cursor: string): Promise<Po
   const position = decodeCursor(kernel.epoch, cursor, head);
   if (position.tid === tid && position.resource !== undefined) return position;
   throw new KernelError('malformed', `the cursor is not one of the changes of tid ${tid}`);
-}
-
-function placeOf({ tid, resource, id }: Change | JournalEntry): Position {
-  return { tid, resource, id };
 }
 
 /**

@@ -204,14 +204,9 @@ export function recordController(routes: RecordRoutes): Type {
       @Query({ schema: HistoryQuery }) { limit, cursor }: z.infer<typeof HistoryQuery>,
       @CurrentCaller() { visibility }: Caller,
     ) {
-      const source = {
-        read: (options: ConstructorParameters<typeof GetRecordHistory>[2]) =>
-          this.queries.execute(new GetRecordHistory(kind, id, options)),
-        placeOf: (place: { tid: number; resource: string; id: string }) => ({
-          ...{ tid: place.tid, resource: place.resource, id: place.id },
-        }),
-      };
-      const page = await historyPage(this.kernel, limit, cursor, source, visibility);
+      const read = (options: ConstructorParameters<typeof GetRecordHistory>[2]) =>
+        this.queries.execute(new GetRecordHistory(kind, id, options));
+      const page = await historyPage(this.kernel, limit, cursor, read, visibility);
       if (page.items.length === 0 && page.next === null && cursor === undefined) throw noRecord(kind, id);
       return page;
     }

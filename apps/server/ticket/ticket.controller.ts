@@ -163,10 +163,9 @@ export class TicketController {
     @Param('id') id: string,
     @Query({ schema: HistoryQuery }) { limit, cursor }: z.infer<typeof HistoryQuery>,
   ) {
-    return historyPage(this.kernel, limit, cursor, {
-      read: (options) => this.queries.execute(new GetTicketHistory(id, options)),
-      placeOf: (change) => ({ tid: change.tid, resource: change.resource, id: change.id }),
-    });
+    return historyPage(this.kernel, limit, cursor, (options) =>
+      this.queries.execute(new GetTicketHistory(id, options)),
+    );
   }
 
   @Get(':id/actions')

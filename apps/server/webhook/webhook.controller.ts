@@ -146,11 +146,9 @@ export class WebhookController {
     ...{ ...one, answers: { 200: HistoryList } },
   })
   async history(@Param('id') id: string, @Query({ schema: PageQuery }) { limit, cursor }: z.infer<typeof PageQuery>) {
-    return historyPage(this.kernel, limit, cursor, {
-      read: ({ before, limit: most }) =>
-        this.queries.execute(new GetWebhookHistory(id, { ...(before && { before: before.tid }), limit: most })),
-      placeOf: ({ tid }) => ({ tid }),
-    });
+    return historyPage(this.kernel, limit, cursor, ({ before, limit: most }) =>
+      this.queries.execute(new GetWebhookHistory(id, { ...(before && { before: before.tid }), limit: most })),
+    );
   }
 }
 

@@ -148,11 +148,9 @@ export class WikiController {
     @Param('name') name: string,
     @Query({ schema: HistoryQuery }) { limit, cursor }: z.infer<typeof HistoryQuery>,
   ) {
-    return historyPage(this.kernel, limit, cursor, {
-      read: ({ before, limit: most }) =>
-        this.queries.execute(new GetPageHistory(name, { ...(before && { before: before.tid }), limit: most })),
-      placeOf: ({ tid }) => ({ tid }),
-    });
+    return historyPage(this.kernel, limit, cursor, ({ before, limit: most }) =>
+      this.queries.execute(new GetPageHistory(name, { ...(before && { before: before.tid }), limit: most })),
+    );
   }
 }
 
