@@ -2,11 +2,10 @@ import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Patch, Post, Qu
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
-import type { Identity } from '#libs/access';
 import { versionTag } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
 import { placeOf, type Ticket } from '#libs/resources';
-import { CurrentIdentity } from '../identity.ts';
+import { type Caller, CurrentCaller } from '../caller.ts';
 import { CurrentMutation, type Mutation, tell } from '../mutation.ts';
 import { Describe } from '../openapi/describe.ts';
 import { historyPage } from '../paging.ts';
@@ -73,11 +72,10 @@ export class TicketController {
   @Describe('createTicket', { summary: 'Open a ticket', versioned: true, answers: { 201: TicketAnswer } })
   async create(
     @CurrentMutation() mutation: Mutation,
-    @CurrentIdentity() identity: Identity | undefined,
     @Body({ schema: NewTicketBody }) input: z.infer<typeof NewTicketBody>,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    const { tid, ticket } = await this.commands.execute(new CreateTicket({ ...mutation, identity }, input));
+    const { tid, ticket } = await this.commands.execute(new CreateTicket(mutation, input));
     reply.header('Location', `/tickets/${ticket.id}`);
     return show(reply, ticket, tid);
   }
@@ -92,12 +90,11 @@ export class TicketController {
   })
   async batch(
     @CurrentMutation() mutation: Mutation,
-    @CurrentIdentity() identity: Identity | undefined,
     @Body({ schema: TicketBatchBody }) { ids, ...batch }: z.infer<typeof TicketBatchBody>,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
     const all = { ...batch, ids: ids.map(String) };
-    const changed = await this.commands.execute(new BatchTickets({ ...mutation, identity }, all));
+    const changed = await this.commands.execute(new BatchTickets(mutation, all));
     tell(reply, { tid: changed.tid });
     return changed;
   }
@@ -127,12 +124,11 @@ export class TicketController {
   })
   async patch(
     @CurrentMutation() mutation: Mutation,
-    @CurrentIdentity() identity: Identity | undefined,
     @Param('id') id: string,
     @Body({ schema: TicketPatchBody }) input: z.infer<typeof TicketPatchBody>,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    const { tid, ticket } = await this.commands.execute(new PatchTicket({ ...mutation, identity }, id, input));
+    const { tid, ticket } = await this.commands.execute(new PatchTicket(mutation, id, input));
     return show(reply, ticket, tid);
   }
 
@@ -174,8 +170,8 @@ export class TicketController {
     summary: 'List what you may do with a ticket as it stands',
     ...{ params, answers: { 200: TicketActions }, errors: [404] },
   })
-  async actions(@Param('id') id: string, @CurrentIdentity() identity: Identity | undefined) {
-    return { items: await this.queries.execute(new GetTicketActions(id, identity)) };
+  async actions(@Param('id') id: string, @CurrentCaller() { identity, may }: Caller) {
+    return { items: await this.queries.execute(new GetTicketActions(id, identity?.user ?? 'anonymous', may)) };
   }
 }
 

@@ -1,7 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import type { Identity } from '#libs/access';
-import type { Position } from '#libs/journal';
+import type { May, Position } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
 import {
   type BatchChanged,
@@ -28,29 +27,18 @@ import {
 import type { Mutation } from '../mutation.ts';
 import { KERNEL, WORKFLOW } from '../tokens.ts';
 
-/** Who makes a change of tickets, and so what the workflow lets them do. */
-export interface TicketMutation extends Mutation {
-  readonly identity: Identity | undefined;
-}
-
-/** What tickets are judged by: the server's workflow and the permission table. */
+/** What tickets are judged by: the server's workflow, and what the caller may do. */
 class TicketRules {
-  constructor(
-    @Inject(KERNEL) readonly kernel: Kernel,
-    @Inject(WORKFLOW) readonly workflow: Workflow,
-  ) {}
+  constructor(@Inject(WORKFLOW) private readonly workflow: Workflow) {}
 
-  for(identity: Identity | undefined): TicketOptions {
-    return {
-      workflow: this.workflow,
-      may: (permission) => this.kernel.permissions.may(identity, 'ticket', permission),
-    };
+  for(may: May): TicketOptions {
+    return { workflow: this.workflow, may: (permission) => may('ticket', permission) };
   }
 }
 
 export class CreateTicket extends Command<TicketChanged & { tid: number }> {
   constructor(
-    readonly mutation: TicketMutation,
+    readonly mutation: Mutation,
     readonly input: NewTicket,
   ) {
     super();
@@ -61,14 +49,14 @@ export class CreateTicket extends Command<TicketChanged & { tid: number }> {
 export class CreateTicketHandler implements ICommandHandler<CreateTicket> {
   constructor(@Inject(TicketRules) private readonly rules: TicketRules) {}
 
-  execute({ mutation: { writer, actor, condition, identity }, input }: CreateTicket) {
-    return createTicket(writer, actor, input, condition, this.rules.for(identity));
+  execute({ mutation: { writer, actor, condition, may }, input }: CreateTicket) {
+    return createTicket(writer, actor, input, condition, this.rules.for(may));
   }
 }
 
 export class PatchTicket extends Command<TicketChanged> {
   constructor(
-    readonly mutation: TicketMutation,
+    readonly mutation: Mutation,
     readonly id: string,
     readonly patch: TicketPatch,
   ) {
@@ -80,8 +68,8 @@ export class PatchTicket extends Command<TicketChanged> {
 export class PatchTicketHandler implements ICommandHandler<PatchTicket> {
   constructor(@Inject(TicketRules) private readonly rules: TicketRules) {}
 
-  execute({ mutation: { writer, actor, condition, identity }, id, patch }: PatchTicket) {
-    return patchTicket(writer, actor, id, patch, condition, this.rules.for(identity));
+  execute({ mutation: { writer, actor, condition, may }, id, patch }: PatchTicket) {
+    return patchTicket(writer, actor, id, patch, condition, this.rules.for(may));
   }
 }
 
@@ -103,7 +91,7 @@ export class DeleteTicketHandler implements ICommandHandler<DeleteTicket> {
 
 export class BatchTickets extends Command<BatchChanged> {
   constructor(
-    readonly mutation: TicketMutation,
+    readonly mutation: Mutation,
     readonly batch: TicketBatch,
   ) {
     super();
@@ -114,8 +102,8 @@ export class BatchTickets extends Command<BatchChanged> {
 export class BatchTicketsHandler implements ICommandHandler<BatchTickets> {
   constructor(@Inject(TicketRules) private readonly rules: TicketRules) {}
 
-  execute({ mutation: { writer, actor, identity }, batch }: BatchTickets) {
-    return batchTickets(writer, actor, batch, this.rules.for(identity));
+  execute({ mutation: { writer, actor, may }, batch }: BatchTickets) {
+    return batchTickets(writer, actor, batch, this.rules.for(may));
   }
 }
 
@@ -188,7 +176,8 @@ export class GetTicketHistoryHandler implements IQueryHandler<GetTicketHistory> 
 export class GetTicketActions extends Query<OfferedAction[]> {
   constructor(
     readonly id: string,
-    readonly identity: Identity | undefined,
+    readonly user: string,
+    readonly may: May,
   ) {
     super();
   }
@@ -196,10 +185,13 @@ export class GetTicketActions extends Query<OfferedAction[]> {
 
 @QueryHandler(GetTicketActions)
 export class GetTicketActionsHandler implements IQueryHandler<GetTicketActions> {
-  constructor(@Inject(TicketRules) private readonly rules: TicketRules) {}
+  constructor(
+    @Inject(KERNEL) private readonly kernel: Kernel,
+    @Inject(TicketRules) private readonly rules: TicketRules,
+  ) {}
 
-  execute({ id, identity }: GetTicketActions) {
-    return getTicketActions(this.rules.kernel.database, id, identity?.user ?? 'anonymous', this.rules.for(identity));
+  execute({ id, user, may }: GetTicketActions) {
+    return getTicketActions(this.kernel.database, id, user, this.rules.for(may));
   }
 }
 

@@ -1,12 +1,12 @@
-import { Controller, Get, Headers, Inject, Param, Query, Req, Res } from '@nestjs/common';
+import { Controller, Get, Headers, Inject, Param, Query, Res } from '@nestjs/common';
 import { QueryBus } from '@nestjs/cqrs';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
 import { KernelError } from '#libs/database';
 import type { Kernel } from '#libs/kernel';
 import type { LinkPlace } from '#libs/resources';
 import { preferredType } from '../accept.ts';
-import { findIdentity } from '../identity.ts';
+import { type Caller, CurrentCaller } from '../caller.ts';
 import { Describe } from '../openapi/describe.ts';
 import { decodeNameCursor, encodeNameCursor } from '../paging.ts';
 import { Allow } from '../permission.guard.ts';
@@ -65,10 +65,10 @@ export class WikiTextController {
   async links(
     @Param('name') name: string,
     @Query({ schema: LinksQuery }) { limit, cursor }: z.infer<typeof LinksQuery>,
-    @Req() request: FastifyRequest,
+    @CurrentCaller() { may }: Caller,
   ) {
-    const { epoch, permissions } = this.kernel;
-    const mayCreate = permissions.may(findIdentity(request), 'wiki', 'create');
+    const { epoch } = this.kernel;
+    const mayCreate = may('wiki', 'create');
     const from = cursor === undefined ? undefined : placeOf(decodeNameCursor(epoch, cursor));
     const { items, next } = await this.queries.execute(new GetPageLinks(name, { from, limit, mayCreate }));
     return { items, next: next ? encodeNameCursor(epoch, `${next.version}:${next.skip}`) : null };
