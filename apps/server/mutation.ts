@@ -1,6 +1,7 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Actor, Condition, May, Writer } from '#libs/journal';
+import type { Kernel } from '#libs/kernel';
 import { callerOf } from './caller.ts';
 import { conditionOf } from './entity-tags.ts';
 import { actorOf } from './identity.ts';
@@ -29,6 +30,11 @@ export const CurrentMutation = createParamDecorator((_: unknown, context: Execut
   const { may } = callerOf(request);
   return { writer, actor: actorOf(request), may, ...(condition === undefined ? {} : { condition }) };
 });
+
+/** Does what belongs together in the transaction that a mutation has open, or in one of its own. */
+export function inTransaction<T>(kernel: Kernel, { writer }: Mutation, work: (tx: Writer) => Promise<T>): Promise<T> {
+  return writer.open ? work(writer) : kernel.atomic(work);
+}
 
 /** Tells a change's tid and the tag of the version that an answer shows. */
 export function tell(reply: FastifyReply, { tid, tag }: { tid?: number | null; tag?: string }): void {

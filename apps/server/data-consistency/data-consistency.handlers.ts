@@ -22,7 +22,7 @@ import {
   type Validated,
   validateEntities,
 } from '#libs/resources';
-import type { Mutation } from '../mutation.ts';
+import { inTransaction, type Mutation } from '../mutation.ts';
 import { KERNEL } from '../tokens.ts';
 
 export class ValidateEntities extends Query<Validated[]> {
@@ -104,12 +104,10 @@ export class RepairConsistency extends Command<Repaired> {
 export class RepairConsistencyHandler implements ICommandHandler<RepairConsistency> {
   constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
 
-  async execute({ mutation: { writer, actor }, scope, found: given, dryRun }: RepairConsistency): Promise<Repaired> {
+  async execute({ mutation, scope, found: given, dryRun }: RepairConsistency): Promise<Repaired> {
     const found = given?.filter(isInconsistent) ?? (await findInconsistent(this.kernel.database, scope));
     if (dryRun) return { tid: null, ...planRepair(found) };
-    return writer.open
-      ? repairEntities(writer, actor, found)
-      : this.kernel.atomic((tx) => repairEntities(tx, actor, found));
+    return inTransaction(this.kernel, mutation, (tx) => repairEntities(tx, mutation.actor, found));
   }
 }
 

@@ -1,9 +1,8 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { type ListenerRow, listListeners, pauseListener, removeListener, resetListener } from '#libs/effects';
-import type { Writer } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
-import type { Mutation } from '../mutation.ts';
+import { inTransaction, type Mutation } from '../mutation.ts';
 import { KERNEL } from '../tokens.ts';
 
 export class ListListeners extends Query<ListenerRow[]> {}
@@ -65,9 +64,11 @@ export class RemoveListener extends Command<{ listener: string; effects: number 
 export class RemoveListenerHandler implements ICommandHandler<RemoveListener> {
   constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
 
-  async execute({ mutation: { writer }, listener }: RemoveListener) {
-    const remove = ({ database }: Pick<Writer, 'database'>) => removeListener(database, listener, true);
-    return { listener, effects: await (writer.open ? remove(writer) : this.kernel.atomic(remove)) };
+  async execute({ mutation, listener }: RemoveListener) {
+    const effects = await inTransaction(this.kernel, mutation, ({ database }) =>
+      removeListener(database, listener, true),
+    );
+    return { listener, effects };
   }
 }
 

@@ -15,7 +15,7 @@ import {
   type WebhookInput,
   type WebhookSigned,
 } from '#libs/resources';
-import type { Mutation } from '../mutation.ts';
+import { inTransaction, type Mutation } from '../mutation.ts';
 import { KERNEL, WEBHOOKS } from '../tokens.ts';
 import type { Webhooks } from './webhooks.ts';
 
@@ -30,8 +30,8 @@ class WebhookWork {
     return this.webhooks.rules;
   }
 
-  run<T>({ writer }: Mutation, work: (tx: Writer) => Promise<T>): Promise<T> {
-    return writer.open ? work(writer) : this.kernel.atomic(work);
+  run<T>(mutation: Mutation, work: (tx: Writer) => Promise<T>): Promise<T> {
+    return inTransaction(this.kernel, mutation, work);
   }
 }
 
