@@ -33,6 +33,13 @@ export function decodeNameCursor(epoch: string, cursor: string): string {
   return name;
 }
 
+/** The text of a number of at most so many digits in a cursor; throws `malformed` for any other cursor. */
+export function decodeNumberCursor(epoch: string, cursor: string, digits: number): string {
+  const number = decodeNameCursor(epoch, cursor);
+  if (/^\d+$/.test(number) && number.length <= digits) return number;
+  throw new KernelError('malformed', 'the cursor is one of another list');
+}
+
 // Versions of a wiki page may have 5 MB each: an answer ends early once it has so many characters.
 const FIRST_SLICE = 10;
 const MAX_CHARACTERS = 16 * 1024 * 1024;

@@ -251,6 +251,23 @@ describe('queries and headers', () => {
   });
 
   it.each([
+    ['/webhooks', 18],
+    ['/data-consistency/propagations', 18],
+    ['/findings', 15],
+    ['/tokens', 15],
+  ])('a cursor of %s is a number of %i digits at most', async (path, digits) => {
+    const [epoch] = JSON.parse(
+      Buffer.from((await (await server.ask('/journal')).json()).cursor, 'base64url').toString(),
+    );
+    const at = (name: string) =>
+      server.ask(`${path}?cursor=${Buffer.from(JSON.stringify([epoch, name])).toString('base64url')}`);
+    expect((await at('9'.repeat(digits))).status).toBe(200);
+    for (const name of ['', '-5', '1e3', '1.5', ' 1', 'There', '9'.repeat(digits + 1)]) {
+      await expectProblem(await at(name), 400, 'malformed', /^the cursor is one of another list$/);
+    }
+  });
+
+  it.each([
     [{ 'tidemark-wait-for': 'x' }, 400, 'malformed', /Wait-For/],
     [{ 'tidemark-wait-for': '-1' }, 400, 'malformed', /Wait-For/],
     [{ 'tidemark-wait-for': '1, 2' }, 400, 'malformed', /Wait-For/],

@@ -1,12 +1,11 @@
 import { Controller, Delete, Get, HttpCode, Inject, Param, Query } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { z } from 'zod';
-import { KernelError } from '#libs/database';
 import type { Kernel } from '#libs/kernel';
 import { type Caller, CurrentCaller } from '../caller.ts';
 import { CurrentMutation, type Mutation } from '../mutation.ts';
 import { Describe } from '../openapi/describe.ts';
-import { decodeNameCursor, encodeNameCursor, pageOf } from '../paging.ts';
+import { decodeNameCursor, decodeNumberCursor, encodeNameCursor, pageOf } from '../paging.ts';
 import { Allow } from '../permission.guard.ts';
 import { KERNEL } from '../tokens.ts';
 import { paging, query, text } from '../validation.ts';
@@ -60,10 +59,7 @@ export class AccessController {
     const own = caller.identity?.user;
     if (user !== undefined && user !== own) caller.check('token', 'manage');
     const { epoch } = this.kernel;
-    const after = cursor === undefined ? undefined : Number(decodeNameCursor(epoch, cursor));
-    if (after !== undefined && !Number.isSafeInteger(after)) {
-      throw new KernelError('malformed', 'the cursor is one of another list');
-    }
+    const after = cursor === undefined ? undefined : Number(decodeNumberCursor(epoch, cursor, 15));
     const found = await this.queries.execute(new ListTokens({ user: user ?? own, after, limit: limit + 1 }));
     return pageOf(found, limit, ({ id }) => encodeNameCursor(epoch, String(id)));
   }

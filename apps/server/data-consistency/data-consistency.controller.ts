@@ -18,7 +18,7 @@ import {
 import { type Caller, CurrentCaller } from '../caller.ts';
 import { CurrentMutation, type Mutation, tell } from '../mutation.ts';
 import { Describe } from '../openapi/describe.ts';
-import { decodeNameCursor, encodeNameCursor, pageOf } from '../paging.ts';
+import { decodeNumberCursor, encodeNameCursor, pageOf } from '../paging.ts';
 import { Allow } from '../permission.guard.ts';
 import { GetRecord } from '../production/record.handlers.ts';
 import { KERNEL } from '../tokens.ts';
@@ -171,10 +171,7 @@ export class DataConsistencyController {
   ) {
     const { epoch } = this.kernel;
     const scope = await this.#scope(asked.project_id, caller, 'read');
-    const before = cursor === undefined ? undefined : decodeNameCursor(epoch, cursor);
-    if (before !== undefined && !/^\d{1,18}$/.test(before)) {
-      throw new KernelError('malformed', 'the cursor is one of another list');
-    }
+    const before = cursor === undefined ? undefined : decodeNumberCursor(epoch, cursor, 18);
     const task_id = asked.task_id === undefined ? undefined : idIn(recordKinds.task, asked.task_id);
     const found = await this.queries.execute(new ListPropagations({ ...scope, task_id, before, limit: limit + 1 }));
     const page = pageOf(found, limit, ({ id }) => encodeNameCursor(epoch, id));

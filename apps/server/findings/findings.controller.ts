@@ -5,7 +5,7 @@ import { KernelError } from '#libs/database';
 import { FINDING_STATES } from '#libs/integrity';
 import type { Kernel } from '#libs/kernel';
 import { Describe } from '../openapi/describe.ts';
-import { decodeNameCursor, encodeNameCursor, pageOf } from '../paging.ts';
+import { decodeNumberCursor, encodeNameCursor, pageOf } from '../paging.ts';
 import { Allow } from '../permission.guard.ts';
 import { KERNEL } from '../tokens.ts';
 import { paging, query, text } from '../validation.ts';
@@ -41,13 +41,8 @@ export class FindingsController {
   })
   async list(@Query({ schema: ListQuery }) { limit, cursor, ...filter }: z.infer<typeof ListQuery>) {
     const { epoch } = this.kernel;
-    const before = cursor === undefined ? undefined : decodeNameCursor(epoch, cursor);
-    if (before !== undefined && !NUMBER.test(before)) {
-      throw new KernelError('malformed', 'the cursor is one of another list');
-    }
-    const found = await this.queries.execute(
-      new ListFindings({ ...filter, before: before === undefined ? undefined : Number(before), limit: limit + 1 }),
-    );
+    const before = cursor === undefined ? undefined : Number(decodeNumberCursor(epoch, cursor, 15));
+    const found = await this.queries.execute(new ListFindings({ ...filter, before, limit: limit + 1 }));
     return pageOf(found, limit, ({ id }) => encodeNameCursor(epoch, String(id)));
   }
 

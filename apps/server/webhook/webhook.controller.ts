@@ -2,14 +2,13 @@ import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Patch, Post, Qu
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
-import { KernelError } from '#libs/database';
 import { versionTag } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
 import type { Webhook } from '#libs/resources';
 import { HistoryList } from '../journal/journal.answers.ts';
 import { CurrentMutation, type Mutation, tell } from '../mutation.ts';
 import { Describe } from '../openapi/describe.ts';
-import { decodeNameCursor, encodeNameCursor, historyPage, pageOf } from '../paging.ts';
+import { decodeNumberCursor, encodeNameCursor, historyPage, pageOf } from '../paging.ts';
 import { Allow } from '../permission.guard.ts';
 import { KERNEL } from '../tokens.ts';
 import { paging, query } from '../validation.ts';
@@ -51,10 +50,7 @@ export class WebhookController {
   @Describe('listWebhooks', { summary: 'List webhooks', answers: { 200: WebhookList } })
   async list(@Query({ schema: PageQuery }) { limit, cursor }: z.infer<typeof PageQuery>) {
     const { epoch } = this.kernel;
-    const after = cursor === undefined ? undefined : decodeNameCursor(epoch, cursor);
-    if (after !== undefined && !/^\d{1,18}$/.test(after)) {
-      throw new KernelError('malformed', 'the cursor is one of another list');
-    }
+    const after = cursor === undefined ? undefined : decodeNumberCursor(epoch, cursor, 18);
     const found = await this.queries.execute(new ListWebhooks({ after, limit: limit + 1 }));
     return pageOf(found.map(withoutRowVersion), limit, ({ id }) => encodeNameCursor(epoch, id));
   }
