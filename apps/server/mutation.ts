@@ -1,6 +1,6 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Actor, Condition, May, Writer } from '#libs/journal';
+import { type Actor, type Condition, type May, versionTag, type Writer } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
 import { callerOf } from './caller.ts';
 import { conditionOf } from './entity-tags.ts';
@@ -40,4 +40,22 @@ export function inTransaction<T>(kernel: Kernel, { writer }: Mutation, work: (tx
 export function tell(reply: FastifyReply, { tid, tag }: { tid?: number | null; tag?: string }): void {
   if (typeof tid === 'number') reply.header('Tidemark-Tid', tid);
   if (tag !== undefined) reply.header('ETag', `"${tag}"`);
+}
+
+/** Answers with a row, its tag and the tid of the change. */
+export function show<T extends { readonly id: string; readonly row_version: number }>(
+  reply: FastifyReply,
+  row: T,
+  tid: number | null = null,
+): Omit<T, 'row_version'> {
+  tell(reply, { tid, tag: versionTag(row) });
+  return withoutRowVersion(row);
+}
+
+/** A row as it is answered: its version stands in its tag. */
+export function withoutRowVersion<T extends { readonly row_version: number }>({
+  row_version: _,
+  ...row
+}: T): Omit<T, 'row_version'> {
+  return row;
 }

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { StreamableFile } from '@nestjs/common';
 import { KernelError } from '#libs/database';
 import { type FieldError, parseId, type RecordKind, type RecordListOptions, refuse, type Shown } from '#libs/resources';
+import { withoutRowVersion } from '../mutation.ts';
 import { decodeNameCursor, encodeNameCursor, type ListPage, pageOf } from '../paging.ts';
 
 export const NDJSON = 'application/x-ndjson';
@@ -71,10 +72,6 @@ export class RecordList {
 }
 
 const STREAMED = 500;
-
-export function withoutRowVersion({ row_version: _, ...record }: Shown): object {
-  return record;
-}
 
 function filterOf(kind: RecordKind, given: Record<string, string | undefined>): Filter {
   const errors: FieldError[] = [];

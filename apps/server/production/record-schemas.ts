@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Field, givenFields, type RecordKind } from '#libs/resources';
-import { listOf, time } from '../openapi/answer-types.ts';
+import { time } from '../openapi/answer-types.ts';
 import { body, paging, query, text } from '../validation.ts';
 
 /** An id of a record that is a number to the database: text here, and taken as either. */
@@ -28,8 +28,6 @@ export function recordAnswer({ fields }: RecordKind, meta: z.GlobalMeta, further
   const shape = Object.entries(fields).map(([name, field]) => [name, nullable(shownType(field), field)]);
   return z.object({ id: z.string(), ...(Object.fromEntries(shape) as z.ZodRawShape), ...further }).meta(meta);
 }
-
-export { listOf };
 
 /** The parameters of a list: pages, and a value for each field by which it can be filtered. */
 export function listQuery(kind: RecordKind) {

@@ -16,15 +16,15 @@ import {
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
-import { type Row, versionTag } from '#libs/journal';
+import type { Row } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
 import type { Projection } from '#libs/projection';
-import { noRecord, nounOf, projectOf, type RecordKind, type Shown } from '#libs/resources';
+import { noRecord, nounOf, projectOf, type RecordKind } from '#libs/resources';
 import { preferredType } from '../accept.ts';
 import { type Caller, CurrentCaller } from '../caller.ts';
 import { ChangeAnswer, causes } from '../journal/journal.answers.ts';
-import { CurrentMutation, type Mutation, tell } from '../mutation.ts';
-import { tid } from '../openapi/answer-types.ts';
+import { CurrentMutation, type Mutation, show, tell, withoutRowVersion } from '../mutation.ts';
+import { listOf, tid } from '../openapi/answer-types.ts';
 import { Describe } from '../openapi/describe.ts';
 import { exampleOf } from '../openapi/json-schema.ts';
 import { historyPage } from '../paging.ts';
@@ -40,8 +40,8 @@ import {
   GetRecordHistory,
   ListRecords,
 } from './record.handlers.ts';
-import { type AskedList, NDJSON, RecordList, withoutRowVersion } from './record-list.ts';
-import { changeShape, createBody, listOf, listQuery, recordAnswer } from './record-schemas.ts';
+import { type AskedList, NDJSON, RecordList } from './record-list.ts';
+import { changeShape, createBody, listQuery, recordAnswer } from './record-schemas.ts';
 
 /** What the routes of one kind of record are called, and what they show. */
 export interface RecordRoutes {
@@ -214,10 +214,4 @@ export function recordController(routes: RecordRoutes): Type {
 
   Object.defineProperty(RecordController, 'name', { value: `${many}Controller` });
   return RecordController;
-}
-
-/** Answers with a record, its tag and the tid of the change. */
-export function show(reply: FastifyReply, record: Shown, drawn: number | null = null) {
-  tell(reply, { tid: drawn, tag: versionTag(record) });
-  return withoutRowVersion(record);
 }

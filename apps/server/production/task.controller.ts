@@ -6,16 +6,14 @@ import { KernelError } from '#libs/database';
 import type { Kernel } from '#libs/kernel';
 import { noRecord, projectProgressProjection, recordKinds, type Shown, type TaskEvent } from '#libs/resources';
 import { type Caller, CurrentCaller } from '../caller.ts';
-import { CurrentMutation, type Mutation, tell } from '../mutation.ts';
+import { CurrentMutation, type Mutation, show, tell, withoutRowVersion } from '../mutation.ts';
 import { Describe } from '../openapi/describe.ts';
 import { decodeNameCursor, encodeNameCursor, pageOf } from '../paging.ts';
 import { Allow } from '../permission.guard.ts';
 import { ReadsProjections } from '../reads-projections.ts';
 import { KERNEL } from '../tokens.ts';
 import { paging, query } from '../validation.ts';
-import { show } from './record.controller.ts';
 import { GetRecord } from './record.handlers.ts';
-import { withoutRowVersion } from './record-list.ts';
 import {
   BulkStatusAnswer,
   BulkStatusBody,
@@ -110,7 +108,7 @@ export class TaskWorkController {
     const after = cursor === undefined ? undefined : placeOf(epoch, task, cursor);
     const found = await this.queries.execute(new ListComments(task.id, { after, limit: limit + 1 }));
     const page = pageOf(found, limit, ({ date, number }) => encodeNameCursor(epoch, `${task.id} ${date} ${number}`));
-    return { ...page, items: page.items.map(({ row_version: _, ...comment }) => comment) };
+    return { ...page, items: page.items.map(withoutRowVersion) };
   }
 
   @Post('tasks/:id/comments')

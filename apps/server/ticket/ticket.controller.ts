@@ -2,11 +2,10 @@ import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Patch, Post, Qu
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
-import { versionTag } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
-import { placeOf, type Ticket } from '#libs/resources';
+import { placeOf } from '#libs/resources';
 import { type Caller, CurrentCaller } from '../caller.ts';
-import { CurrentMutation, type Mutation, tell } from '../mutation.ts';
+import { CurrentMutation, type Mutation, show, tell, withoutRowVersion } from '../mutation.ts';
 import { Describe } from '../openapi/describe.ts';
 import { historyPage } from '../paging.ts';
 import { Allow } from '../permission.guard.ts';
@@ -173,13 +172,4 @@ export class TicketController {
   async actions(@Param('id') id: string, @CurrentCaller() { identity, may }: Caller) {
     return { items: await this.queries.execute(new GetTicketActions(id, identity?.user ?? 'anonymous', may)) };
   }
-}
-
-function show(reply: FastifyReply, ticket: Ticket, tid: number | null = null) {
-  tell(reply, { tid, tag: versionTag(ticket) });
-  return withoutRowVersion(ticket);
-}
-
-function withoutRowVersion({ row_version: _, ...ticket }: Ticket) {
-  return ticket;
 }

@@ -2,11 +2,9 @@ import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Patch, Post, Qu
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
-import { versionTag } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
-import type { Webhook } from '#libs/resources';
 import { HistoryList } from '../journal/journal.answers.ts';
-import { CurrentMutation, type Mutation, tell } from '../mutation.ts';
+import { CurrentMutation, type Mutation, show, tell, withoutRowVersion } from '../mutation.ts';
 import { Describe } from '../openapi/describe.ts';
 import { decodeNumberCursor, encodeNameCursor, historyPage, pageOf } from '../paging.ts';
 import { Allow } from '../permission.guard.ts';
@@ -146,13 +144,4 @@ export class WebhookController {
       this.queries.execute(new GetWebhookHistory(id, { ...(before && { before: before.tid }), limit: most })),
     );
   }
-}
-
-function show(reply: FastifyReply, webhook: Webhook, tid: number | null = null) {
-  tell(reply, { tid, tag: versionTag(webhook) });
-  return withoutRowVersion(webhook);
-}
-
-function withoutRowVersion({ row_version: _, ...webhook }: Webhook) {
-  return webhook;
 }

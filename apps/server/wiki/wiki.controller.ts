@@ -3,11 +3,9 @@ import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { KernelError } from '#libs/database';
-import { versionTag } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
-import type { Page } from '#libs/resources';
 import { HistoryList } from '../journal/journal.answers.ts';
-import { CurrentMutation, type Mutation, tell } from '../mutation.ts';
+import { CurrentMutation, type Mutation, show, tell, withoutRowVersion } from '../mutation.ts';
 import { Describe } from '../openapi/describe.ts';
 import { decodeNameCursor, encodeNameCursor, historyPage, pageOf } from '../paging.ts';
 import { Allow } from '../permission.guard.ts';
@@ -152,13 +150,4 @@ export class WikiController {
       this.queries.execute(new GetPageHistory(name, { ...(before && { before: before.tid }), limit: most })),
     );
   }
-}
-
-function show(reply: FastifyReply, page: Page, tid: number | null = null) {
-  tell(reply, { tid, tag: versionTag(page) });
-  return withoutRowVersion(page);
-}
-
-function withoutRowVersion({ row_version: _, ...page }: Page) {
-  return page;
 }
