@@ -348,7 +348,9 @@ describe('the rules of a project', () => {
     const put = (headers?: Record<string, string>) => server.send('PUT', path, { rules }, headers);
     const first = await put({ 'if-none-match': '*' });
     expect((await read('setProjectRules', first)).body).toEqual({ project_id: of, rules });
-    expect((await put({ 'if-none-match': '*' })).status).toBe(412);
+    expect((await read('setProjectRules', await put({ 'if-none-match': '*' }))).status).toBe(412);
+    const unchanged = await server.ask(path, { headers: { 'if-none-match': first.headers.get('etag') as string } });
+    expect(unchanged.status).toBe(304);
     const same = await put({ 'if-match': first.headers.get('etag') as string });
     expect([same.status, same.headers.has('tidemark-tid')]).toEqual([200, false]);
     await server.send('PUT', path, { rules: [] });

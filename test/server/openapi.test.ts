@@ -114,6 +114,10 @@ describe('the OpenAPI document', () => {
     const [get, found] = headers('getPage');
     expect(get).toEqual(['If-None-Match', 'Tidemark-Wait-For', 'Tidemark-Wait-Timeout']);
     expect(found).toEqual(expect.arrayContaining(['200', '304', '404']));
+    const [rules, kept] = headers('setProjectRules');
+    expect(rules).toEqual(expect.arrayContaining(['If-Match', 'Idempotency-Key']));
+    expect(kept).toEqual(expect.arrayContaining(['200', '404', '412']));
+    expect(headers('getProjectRules')[1]).toEqual(expect.arrayContaining(['200', '304', '404']));
   });
 
   it('asks for a token everywhere but where none is needed', async () => {

@@ -223,7 +223,7 @@ export class DataConsistencyController {
   @Allow('project_rules', 'read')
   @Describe('getProjectRules', {
     summary: 'Read the rules of a project',
-    ...{ answers: { 200: RulesAnswer }, errors: [404] },
+    ...{ versioned: true, answers: { 200: RulesAnswer }, errors: [404] },
   })
   async rules(
     @Query({ schema: ProjectQuery }) { project_id }: z.infer<typeof ProjectQuery>,
@@ -240,7 +240,7 @@ export class DataConsistencyController {
   @Describe('setProjectRules', {
     summary: 'Give a project its rules',
     description: 'In place of those that it has. What breaks one is told by validations.',
-    ...{ answers: { 200: RulesAnswer }, errors: [404] },
+    ...{ versioned: true, answers: { 200: RulesAnswer }, errors: [404] },
   })
   async setRules(
     @CurrentMutation() mutation: Mutation,
