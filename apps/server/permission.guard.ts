@@ -14,7 +14,10 @@ interface Allowed {
 }
 
 /** What a route says of itself: that it is public, or what its caller needs. */
-type Config = { readonly public?: boolean; readonly allow?: Allowed } | undefined;
+export interface RouteAccess {
+  readonly public?: boolean;
+  readonly allow?: Allowed;
+}
 
 /** Not journaled themselves, but judged by the projects of what they are about. */
 const BY_PROJECT = new Set(['journal', 'consistency']);
@@ -26,13 +29,13 @@ export function Allow(resource: string, ...actions: [string, ...string[]]): Meth
 
 /** Whether a route's config says that it needs no token. */
 export function isPublic(config: unknown): boolean {
-  return (config as Config)?.public === true;
+  return (config as RouteAccess | undefined)?.public === true;
 }
 
 /** Throws `configuration` for a route that says neither that it is public nor what it needs, or needs what no table knows. */
 export function checkRoute(permissions: Permissions, route: string, config: unknown): void {
   if (isPublic(config)) return;
-  const allow = (config as Config)?.allow;
+  const allow = (config as RouteAccess | undefined)?.allow;
   if (allow === undefined) {
     throw new KernelError('configuration', `${route} says neither @Allow(resource, action) nor that it is public`);
   }
@@ -56,7 +59,7 @@ export class PermissionGuard implements CanActivate {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const { permissions, resources } = this.kernel;
     const identity = findIdentity(request);
-    const { allow } = request.routeOptions.config as NonNullable<Config>;
+    const { allow } = request.routeOptions.config as RouteAccess;
     for (const action of allow?.actions ?? []) {
       const { resource } = allow as Allowed;
       if (permissions.may(identity, resource, action)) continue;

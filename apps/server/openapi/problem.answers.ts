@@ -1,5 +1,5 @@
-import { STATUS_CODES } from 'node:http';
 import { z } from 'zod';
+import { type Problem, problem } from '../problem.ts';
 
 /** RFC 9457, as every refusal is told. */
 export const ProblemAnswer = z
@@ -16,13 +16,10 @@ export const ProblemAnswer = z
   })
   .meta({ id: 'Problem', description: 'Why a request was refused (RFC 9457)' });
 
-interface Refusal {
-  readonly code: string;
+/** An example of a problem. */
+interface Refusal extends Pick<Problem, 'code' | 'detail' | 'errors'> {
   /** When it comes. */
   readonly when: string;
-  /** An example of its detail. */
-  readonly detail: string;
-  readonly errors?: readonly { path: string; message: string }[];
 }
 
 const REFUSALS: Record<number, Refusal> = {
@@ -89,13 +86,9 @@ const REFUSALS: Record<number, Refusal> = {
 };
 
 /** When a status comes, and a problem that is told with it. Throws for a status that none is told with. */
-export function refusal(status: number): { when: string; example: z.infer<typeof ProblemAnswer> } {
+export function refusal(status: number): { when: string; example: Problem } {
   const found = REFUSALS[status];
   if (!found) throw new Error(`no problem is told with status ${status}`);
   const { code, when, detail, errors } = found;
-  const title = STATUS_CODES[status] as string;
-  return {
-    when,
-    example: { type: 'about:blank', title, status, detail, code, ...(errors ? { errors: [...errors] } : {}) },
-  };
+  return { when, example: problem(status, code, detail, errors) };
 }

@@ -3,6 +3,7 @@ import { METHOD_METADATA } from '@nestjs/common/constants.js';
 import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
 import { FASTIFY_ROUTE_CONFIG_METADATA } from '@nestjs/platform-fastify/constants.js';
 import { parameterKinds } from '../handler-parameters.ts';
+import type { RouteAccess } from '../permission.guard.ts';
 import type { DescribedRoute } from './describe.ts';
 
 /** What a route's decorators say of it, beside its description. */
@@ -15,15 +16,10 @@ export interface RouteKind {
   readonly permissions: readonly string[];
 }
 
-interface RouteConfig {
-  readonly public?: boolean;
-  readonly allow?: { readonly resource: string; readonly actions: readonly string[] };
-}
-
 /** Reads what a route is from what Nest and the permission guard know of it. */
 export function routeKind({ target, key }: DescribedRoute): RouteKind {
   const method = (target as Record<string | symbol, object>)[key] as object;
-  const config: RouteConfig = Reflect.getMetadata(FASTIFY_ROUTE_CONFIG_METADATA, method) ?? {};
+  const config: RouteAccess = Reflect.getMetadata(FASTIFY_ROUTE_CONFIG_METADATA, method) ?? {};
   const verb: RequestMethod = Reflect.getMetadata(METHOD_METADATA, method);
   return {
     changes: verb !== RequestMethod.GET,
