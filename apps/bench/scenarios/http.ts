@@ -6,6 +6,7 @@ import { HttpConnection } from '../http/client.ts';
 import { execute, openServer, type Server } from '../server.ts';
 import { type Command, start, terminate, tidemark } from './command.ts';
 import type { Scenario } from './scenario.ts';
+import { atFixedRate } from './steady.ts';
 
 const IN_FLIGHT = 16;
 const PAGES = 1_000;
@@ -96,22 +97,13 @@ async function readSteadily({ url }: Target, seconds: number): Promise<number[]>
   const free = await Promise.all(Array.from({ length: 64 }, () => HttpConnection.open(url)));
   const all = [...free];
   const took: number[] = [];
-  const one = async (due: number, n: number) => {
+  await atFixedRate({ perSecond: READS_PER_SECOND, seconds }, async (n, due) => {
     const connection = free.pop() ?? (await HttpConnection.open(url));
     const { status } = await connection.ask('GET', `/tickets/${idOf(n)}`, HEADERS);
     if (status !== 200) throw new Error(`GET: ${status}`);
     took.push(performance.now() - due);
     free.push(connection);
-  };
-  const started = performance.now();
-  const open: Promise<void>[] = [];
-  for (let n = 0; n < seconds * READS_PER_SECOND; n++) {
-    const due = started + (n * 1000) / READS_PER_SECOND;
-    if (due > performance.now()) await pause(due - performance.now());
-    // a timer may come a little early
-    open.push(one(Math.min(due, performance.now()), n));
-  }
-  await Promise.all(open);
+  });
   for (const connection of new Set([...all, ...free])) connection.close();
   return took;
 }
@@ -137,18 +129,24 @@ async function tidemarkServer(server: Server): Promise<Target> {
     `INSERT INTO ticket (summary) SELECT 'Ticket ' || n FROM generate_series(1, ${PAGES}) AS n`,
     'VACUUM (ANALYZE)',
   );
+  return serve(url);
+}
+
+/** A server process on a database, once it answers. */
+export async function serve(url: string): Promise<Target> {
   const env = { DATABASE_URL: url, TIDEMARK_ADMIN_TOKEN: TOKEN };
   return ready(tidemark(['serve', '--port', '0', '--log-level', 'warn'], env));
 }
 
-/** Waits until a server says where it is. */
-export async function ready(command: Command): Promise<Target> {
+/** Waits until a server says where it is; one that does not is ended. */
+async function ready(command: Command): Promise<Target> {
   for (let tries = 0; tries < 600; tries++) {
     const url = /ready on (http:\/\/\S+)/.exec(command.output())?.[1];
     if (url !== undefined) return { url, command };
     if (command.process.exitCode !== null) break;
     await pause(50);
   }
+  await terminate(command);
   throw new Error(`the server is not ready: ${command.output()}`);
 }
 

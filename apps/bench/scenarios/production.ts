@@ -1,15 +1,16 @@
-import { setTimeout as pause } from 'node:timers/promises';
-import { Database } from '../../../dist/libs/database/index.js';
+import type { Database } from '../../../dist/libs/database/index.js';
 import { highestTid } from '../../../dist/libs/dispatch/index.js';
-import { createKernel, type Kernel } from '../../../dist/libs/kernel/index.js';
+import type { Kernel } from '../../../dist/libs/kernel/index.js';
 import { migrate, migrationsFolder } from '../../../dist/libs/migrations/index.js';
 import { changeTask, projections, resources } from '../../../dist/libs/resources/index.js';
 import { type Figure, percentile } from '../figures.ts';
 import { HttpConnection } from '../http/client.ts';
+import { openProcess } from '../process.ts';
 import { execute, openServer, type Server } from '../server.ts';
-import { terminate, tidemark } from './command.ts';
-import { HEADERS, ready, type Target, TOKEN } from './http.ts';
+import { terminate } from './command.ts';
+import { HEADERS, serve } from './http.ts';
 import type { Scenario } from './scenario.ts';
+import { atFixedRate } from './steady.ts';
 
 const SHOTS = 10_000;
 const TASKS = SHOTS * 8;
@@ -27,7 +28,7 @@ export const production: Scenario = {
     try {
       say('making shots and tasks');
       const url = await createProduction(server);
-      const kernel = openKernel(url);
+      const kernel = await openProcess(url, { poolSize: 16, resources, projections });
       closing.push(() => kernel.database.close());
       say('the first catch-up');
       const started = performance.now();
@@ -101,19 +102,6 @@ async function createProduction(server: Server): Promise<string> {
   return url;
 }
 
-function openKernel(url: string): Kernel<unknown> {
-  const database = Database.open({ url, role: 'tidemark_app', poolSize: 16 });
-  const ignore = () => undefined;
-  const complain = (fields: object, message: string) => console.error(message, fields);
-  const log = { debug: ignore, info: ignore, warn: complain, error: complain };
-  return createKernel({ database, resources, projections, name: 'bench', log });
-}
-
-async function serve(url: string): Promise<Target> {
-  const env = { DATABASE_URL: url, TIDEMARK_ADMIN_TOKEN: TOKEN };
-  return ready(tidemark(['serve', '--port', '0', '--log-level', 'warn'], env));
-}
-
 async function caughtUp(kernel: Kernel<unknown>): Promise<void> {
   const tid = await highestTid(kernel.database as Database);
   await kernel.waitFor(tid, { projections: FOLLOWED, timeout: 600_000 });
@@ -153,7 +141,7 @@ async function bulk(connection: HttpConnection, run: number): Promise<number> {
 /** Milliseconds from the answer of a change until the projection reflects it, changes coming at fixed moments. */
 async function visible(kernel: Kernel<unknown>, seconds: number): Promise<number[]> {
   const took: number[] = [];
-  const one = async (n: number) => {
+  await atFixedRate({ perSecond: PER_SECOND, seconds }, async (n) => {
     const id = String(1 + ((n * 7919 + Math.trunc(Math.random() * TASKS)) % TASKS));
     const status = STATUSES[n % STATUSES.length] as string;
     const { tid } = await changeTask(kernel, { author: 'bench' }, id, { status });
@@ -161,14 +149,6 @@ async function visible(kernel: Kernel<unknown>, seconds: number): Promise<number
     const changed = performance.now();
     await kernel.waitFor(tid, { projections: ['entity_task_status'], timeout: 60_000 });
     took.push(performance.now() - changed);
-  };
-  const started = performance.now();
-  const open: Promise<void>[] = [];
-  for (let n = 0; n < seconds * PER_SECOND; n++) {
-    const early = started + (n * 1000) / PER_SECOND - performance.now();
-    if (early > 0) await pause(early);
-    open.push(one(n));
-  }
-  await Promise.all(open);
+  });
   return took;
 }

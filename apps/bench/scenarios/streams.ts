@@ -6,13 +6,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { type Figure, percentile } from '../figures.ts';
 import { openProcess } from '../process.ts';
 import { createJournaled, openServer } from '../server.ts';
-import { type Command, terminate, tidemark } from './command.ts';
+import { type Command, terminate } from './command.ts';
+import { serve, TOKEN } from './http.ts';
 import type { Scenario } from './scenario.ts';
 import { type Clock, writeSteadily } from './steady.ts';
 
 const CLIENTS = 300;
 const PER_SECOND = 50;
-const TOKEN = 'bench-admin-token-0123456789';
 
 interface Noted {
   readonly tids: Float64Array;
@@ -31,15 +31,11 @@ export const streams: Scenario = {
       closing.push(() => writer.database.close());
       await writer.start();
       closing.push(() => writer.stop());
-      const command = tidemark(['serve', '--json'], {
-        ...{ DATABASE_URL: database, PORT: '0', TIDEMARK_ADMIN_TOKEN: TOKEN, LOG_LEVEL: 'warn' },
-      });
+      const { url, command } = await serve(database);
       closing.push(() => terminate(command));
-      const clients = fork(
-        join(import.meta.dirname, 'streams-clients.ts'),
-        [...[await urlOf(command), TOKEN, String(CLIENTS)]],
-        { serialization: 'advanced' },
-      );
+      const clients = fork(join(import.meta.dirname, 'streams-clients.ts'), [url, TOKEN, String(CLIENTS)], {
+        serialization: 'advanced',
+      });
       closing.push(() => endClients(clients));
       await once(clients, 'message');
 
@@ -95,15 +91,6 @@ function* match(written: ReadonlyMap<number, [Clock, Clock]>, { tids, times }: N
     const returned = written.get(tid)?.[1];
     if (returned !== undefined) yield Math.max(0, ((times[n] as number) - Number(returned)) / 1e6);
   }
-}
-
-async function urlOf(command: Command): Promise<string> {
-  for (let tries = 0; tries < 600; tries++) {
-    const line = /^\{"url":.*\}$/m.exec(command.output())?.[0];
-    if (line !== undefined) return JSON.parse(line).url;
-    await pause(50);
-  }
-  throw new Error(`the server does not start: ${command.output()}`);
 }
 
 /** The highest resident size of the process so far; NaN on other systems than Linux. */
