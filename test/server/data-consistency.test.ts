@@ -340,6 +340,15 @@ describe('a change of a status', () => {
 });
 
 describe('the rules of a project', () => {
+  it('are set by more keyed requests at once than there are connections', async () => {
+    const of = await newProject();
+    const rules = [{ no: { task_type: 'comp', done_before: 'layout' } }];
+    const put = (n: number) =>
+      server.send('PUT', `${AT}/rules?project_id=${of}`, { rules }, { 'idempotency-key': `rules-${n}` });
+    const answers = await Promise.all(Array.from({ length: 30 }, (_, n) => put(n)));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+  });
+
   it('are kept, journaled, and changed only as the condition says', async () => {
     const of = await newProject();
     const path = `${AT}/rules?project_id=${of}`;

@@ -190,7 +190,9 @@ export class DataConsistencyController {
     @Param('task_id') taskId: string,
     @CurrentCaller() caller: Caller,
   ) {
-    const task = await this.queries.execute(new GetRecord(recordKinds.task, taskId));
+    const task = await this.queries.execute(
+      new GetRecord(recordKinds.task, taskId, undefined, mutation.writer.database),
+    );
     caller.check('consistency', 'read', String(task['project_id']));
     return this.commands.execute(new PropagateTask(mutation, task.id));
   }
@@ -249,7 +251,9 @@ export class DataConsistencyController {
     @CurrentCaller() caller: Caller,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    const { id } = await this.queries.execute(new GetRecord(recordKinds.project, project_id));
+    const { id } = await this.queries.execute(
+      new GetRecord(recordKinds.project, project_id, undefined, mutation.writer.database),
+    );
     caller.check('project_rules', 'modify', id);
     const { tid, kept } = await this.commands.execute(new SetRules(mutation, id, rules));
     return show(reply, kept, tid);

@@ -1,5 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import type { Queryable } from '#libs/database';
 import { type Change, changesOf, type Position, type Row } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
 import {
@@ -85,6 +86,8 @@ export class GetRecord extends Query<Shown> {
     readonly kind: RecordKind,
     readonly id: string,
     readonly asOf?: string | undefined,
+    /** The database of a mutation: what reads beside an open transaction would need a connection more. */
+    readonly database?: Queryable,
   ) {
     super();
   }
@@ -94,8 +97,7 @@ export class GetRecord extends Query<Shown> {
 export class GetRecordHandler implements IQueryHandler<GetRecord> {
   constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
 
-  execute({ kind, id, asOf }: GetRecord) {
-    const { database } = this.kernel;
+  execute({ kind, id, asOf, database = this.kernel.database }: GetRecord) {
     return asOf === undefined ? getRecord(database, kind, id) : getRecordAsOf(database, kind, id, asOf);
   }
 }

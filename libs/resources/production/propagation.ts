@@ -54,10 +54,10 @@ export async function propagateTask(
   id: string,
   write: Queryable = database,
 ): Promise<Propagation> {
-  const found = await findTask(database, id);
+  const found = await findTask(write, id);
   if (!found) throw noRecord(task, id);
   const { project_id, entity_type, entity_id, status } = found.task;
-  const last = await findChange(database, { id });
+  const last = await findChange(write, { id });
   const [validated] = await validateEntities(database, [{ entity_type, entity_id }]);
   if (!validated) throw new KernelError('not_found', `there is no ${entity_type} ${entity_id}`);
   return insertPropagation(write, {
