@@ -11,7 +11,7 @@ const POLL = 250;
 /** Milliseconds between the beginnings of two rounds: under load one reads what several commits have left. */
 const APART = 5;
 
-type Outcome = 'more' | 'moved' | 'held' | 'idle';
+type Outcome = 'more' | 'held' | 'idle';
 
 export interface TailOptions {
   readonly db: Queryable;
@@ -89,10 +89,10 @@ export class Tail {
     let quick = QUICK;
     for (let last = false; !last; ) {
       last = this.#stopping;
-      const begun = performance.now();
+      const [begun, from] = [performance.now(), this.#position];
       const outcome = await this.#attempt();
       if (last || outcome === 'more') continue;
-      quick = outcome === 'held' ? Math.min(QUICK_LIMIT, quick * 1.4) : QUICK;
+      quick = outcome === 'held' && this.#position === from ? Math.min(QUICK_LIMIT, quick * 1.4) : QUICK;
       if (outcome === 'failed') await this.#alarm.wait(backoff(this.#failures, 20, 1_000));
       else await this.#alarm.wait(outcome === 'idle' ? POLL : quick);
       const early = begun + APART - performance.now();
@@ -127,15 +127,14 @@ export class Tail {
     const last = entries.at(-1);
     if (last && entries.length === page.entries.length) {
       this.#deliver(page, page.cut ? after(last) : { tid: last.tid });
-      return page.cut ? 'more' : 'moved';
+      return page.cut ? 'more' : this.#atEnd();
     }
     // before a gap every tid is whole, also the one that the position is inside of
     if (last || this.#position.resource !== undefined) {
       this.#deliver({ ...page, entries }, { tid: last?.tid ?? this.#position.tid });
     }
     await this.#askFrontier();
-    if (this.#position.tid < this.#safe) return this.#readSafe();
-    return this.#head > this.#position.tid ? 'held' : 'idle';
+    return this.#position.tid < this.#safe ? this.#readSafe() : this.#atEnd();
   }
 
   async #askFrontier(): Promise<void> {
@@ -155,7 +154,12 @@ export class Tail {
     const page = await this.#pages.read(this.#position, safe);
     const last = page.cut ? page.entries.at(-1) : undefined;
     this.#deliver(page, last ? after(last) : { tid: safe });
-    return last ? 'more' : 'moved';
+    return last ? 'more' : this.#atEnd();
+  }
+
+  /** All that can be seen is read. What comes next is announced, unless its tid is drawn already. */
+  #atEnd(): Outcome {
+    return this.#head > this.#position.tid ? 'held' : 'idle';
   }
 
   #deliver(page: JournalPage, position: Position): void {
