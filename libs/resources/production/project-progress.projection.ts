@@ -15,12 +15,13 @@ const FORMER = `
         = (c.id, c.project_id, c.entity_type, c.entity_id, c.task_type))`;
 
 /**
- * Which tasks are counted under a key, of some shots or assets. OFFSET 0 keeps the planner from reading all tasks of a shot and passing
- * over those of other types, which takes twice as long.
+ * Which tasks are counted under a key, of some shots or assets. OFFSET 0 keeps the planner from reading all shots for one key, and all tasks
+ * of a shot to pass over those of other types.
  */
 const tasksOf = (table: 'shot' | 'asset', where: string) => `
   SELECT k.project_id, k.sequence_id, k.task_type, t.status
-    FROM keys k JOIN ${table} e ON e.project_id = k.project_id AND ${where}
+    FROM keys k
+    CROSS JOIN LATERAL (SELECT e.id FROM ${table} e WHERE e.project_id = k.project_id AND ${where} OFFSET 0) e
     CROSS JOIN LATERAL (SELECT status FROM task WHERE ${table}_id = e.id AND task_type = k.task_type OFFSET 0) t`;
 
 /**
