@@ -188,11 +188,12 @@ function openPool(
 }
 
 function clientConfig(options: DatabaseOptions): pg.ClientConfig {
-  const timeouts = { statement_timeout: 30_000, idle_in_transaction_session_timeout: 60_000 };
+  // to compile a statement takes longer than any here runs: 70 ms for one of 1 ms, wherever many rows are thought possible
+  const settings = { statement_timeout: 30_000, idle_in_transaction_session_timeout: 60_000, options: '-c jit=off' };
   return {
     application_name: 'tidemark',
     // a pooler refuses them as startup parameters
-    ...(options.directUrl === undefined ? timeouts : {}),
+    ...(options.directUrl === undefined ? settings : {}),
     types,
     ...(typeof options.url === 'string' ? { connectionString: options.url } : options.url),
     ...given({ application_name: options.applicationName }),

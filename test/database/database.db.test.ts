@@ -51,6 +51,16 @@ describe('a database', () => {
     await own.close();
   });
 
+  it('has no statement compiled, which would take longer than running it, unless it is told to', async () => {
+    const shown = `SELECT current_setting('jit') AS jit`;
+    expect((await database.query(shown)).rows).toEqual([{ jit: 'off' }]);
+    const own = Database.open({
+      url: `${test.ownerUrl}${test.ownerUrl.includes('?') ? '&' : '?'}options=-c%20jit%3Don`,
+    });
+    expect((await own.query(shown)).rows).toEqual([{ jit: 'on' }]);
+    await own.close();
+  });
+
   it('works as another role on every connection where one is given', async () => {
     const own = Database.open({ url: test.ownerUrl, role: 'tidemark_app' });
     const answers = await Promise.all([1, 2, 3].map(() => own.query('SELECT current_user::text AS role')));
