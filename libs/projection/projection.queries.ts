@@ -26,7 +26,7 @@ export async function storedProjections(db: Queryable): Promise<StoredProjection
 /** What the database knows of one; look-ups of several at once are one statement. */
 export const storedProjection = gathered(async (db, names: string[]) => {
   const { rows } = await db.query<StoredProjection>(
-    `SELECT ${STORED} FROM ${WITH_REBUILD} WHERE p.name = ANY ($1)`,
+    `SELECT ${STORED} FROM ${WITH_REBUILD} WHERE p.name = ANY ((SELECT $1)::text[])`,
     [names],
     'tidemark_projection',
   );

@@ -38,7 +38,7 @@ const FROM = `FROM task e JOIN project p ON p.id = e.project_id
 /** A task as it stands. What comes in one turn of the event loop is asked for together. */
 export const findTask = gathered<string, JudgedTask>(async (db, ids) => {
   const { rows } = await db.query<SelectedTask>(
-    `SELECT ${shownColumns(task)}, ${CAP} ${FROM} WHERE e.id = ANY ($1::bigint[])`,
+    `SELECT ${shownColumns(task)}, ${CAP} ${FROM} WHERE e.id = ANY ((SELECT $1)::bigint[])`,
     [ids],
     'tidemark_tasks',
   );

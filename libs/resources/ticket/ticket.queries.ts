@@ -80,7 +80,7 @@ export async function findTicket(db: Queryable, id: bigint): Promise<Ticket | un
 export const findRow = gathered<bigint, { row: TicketRow; created: string }>(async (db, ids) => {
   const { rows } = await db.query<SelectedRow & { created: string }>(
     `SELECT ${ROW_COLUMNS}, ${utc('(SELECT time FROM ticket_journal WHERE id = t.id::text ORDER BY tid LIMIT 1)')} AS created
-       FROM ticket t WHERE t.id = ANY ($1::bigint[])`,
+       FROM ticket t WHERE t.id = ANY ((SELECT $1)::bigint[])`,
     [ids],
     'tidemark_ticket_rows',
   );

@@ -72,7 +72,7 @@ export async function findPageAt(db: Queryable, id: string, tid: number): Promis
 /** Where the living page of a name stands. */
 export const findPageRow = gathered<string, Pick<Page, 'id' | 'row_version'>>(async (db, names) => {
   const { rows } = await db.query<{ name: string; id: string; row_version: number }>(
-    'SELECT name, id::text AS id, row_version FROM wiki WHERE name = ANY($1)',
+    'SELECT name, id::text AS id, row_version FROM wiki WHERE name = ANY ((SELECT $1)::text[])',
     [names],
     'tidemark_wiki_rows',
   );
