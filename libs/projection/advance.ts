@@ -6,6 +6,8 @@ import { imagesBefore } from './projection.queries.ts';
 import { concerns, type KeyedProjection, type KeyedSource, type Projection } from './projection.ts';
 import { quoteTable, rebuildName } from './shape.ts';
 
+/** Changes that are applied by a prepared statement. */
+const FEW = 100;
 const PAGE = { limit: 2_000, bytes: 8 * 1024 * 1024 };
 
 /** A projection with the statements that were made for it. */
@@ -19,16 +21,30 @@ export async function prepare(db: Queryable, projection: Projection): Promise<Pr
   return { projection, statements: await keyedStatements(db, projection) };
 }
 
+export interface Advance {
+  readonly from: number;
+  /** It must be safe. */
+  readonly upto: number;
+  readonly into: 'live' | 'rebuild';
+  /** What concerns the projection after `from`, up to `upto`, where somebody has read it already. */
+  readonly known?: readonly JournalEntry[] | undefined;
+}
+
 /**
- * Applies the changes after a tid, a page of them, and returns the tid up to which all are applied: `upto` at most, which must be safe. The
- * number of statements does not depend on the number of changes in a page.
+ * Applies the changes after a tid, a page of them, and returns the tid up to which all are applied: `upto` at most. The number of statements
+ * does not depend on the number of changes in a page.
  */
 export async function advance(
   tx: Queryable,
   prepared: Prepared,
-  { from, upto, into }: { from: number; upto: number; into: 'live' | 'rebuild' },
+  { from, upto, into, known }: Advance,
 ): Promise<number> {
   const changes = new ChangedRows(prepared, into);
+  if (known) {
+    await changes.add(tx, known);
+    await changes.finish(tx);
+    return upto;
+  }
   let at: Position = { tid: from };
   // More than one page only inside a tid that is larger than one: what is applied are whole tids.
   for (;;) {
@@ -71,8 +87,9 @@ class ChangedRows {
     const { projection, statements } = this.#prepared;
     if (projection.kind !== 'keyed' || this.#entries.length === 0) return;
     const parameters = await changedRows(tx, projection, this.#entries);
-    const statement = (statements as KeyedStatements)[this.#into];
-    await tx.query(statement.text, parameters, statement.name);
+    const { few, many } = (statements as KeyedStatements)[this.#into];
+    if (this.#entries.length <= FEW) await tx.query(few.text, parameters, few.name);
+    else await tx.query(many.text, parameters);
   }
 }
 

@@ -3,12 +3,15 @@ import { Alarm, backoff, type Dispatcher, type Log, reason, wholeTid } from '#li
 import { advance, type Prepared, prepare } from './advance.ts';
 import { claim, enterFailure, moveCheckpoint, storedProjection } from './projection.queries.ts';
 import { concerns, type Projection } from './projection.ts';
+import { RecentChanges } from './recent.ts';
 
 const LOOK_EVERY = 1_000;
 /** While somebody waits for what another process is to do. */
 const LOOK_WHILE_WAITING = 5;
+/** For changes of this process that nobody waits to see: one batch serves several. */
+const GATHER = 20;
 /** What others have changed they apply themselves, if they live. */
-const LEAVE_TO_OTHERS = 30;
+const LEAVE_TO_OTHERS = 60;
 
 export interface FollowerOptions {
   readonly database: ConnectionSource;
@@ -39,6 +42,10 @@ export class Follower {
   readonly #stopped = new Alarm();
   readonly #waiting = new Set<() => void>();
   #prepared: Prepared | undefined;
+  #recent: RecentChanges | undefined;
+  /** When the alarm is going to ring. */
+  #due = Number.POSITIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
   #state: FollowerStatus['state'] = 'starting';
   #tid = -1;
   /** Up to which tid the step under way applies changes. */
@@ -95,14 +102,29 @@ export class Follower {
   async #listen(): Promise<void> {
     const { dispatcher, origin } = this.#options;
     const wants = (entry: Parameters<typeof concerns>[1]) => concerns(this.projection, entry);
-    const feed = dispatcher.feed({ after: dispatcher.position, wants });
+    const after = dispatcher.position;
+    const feed = dispatcher.feed({ after, wants });
+    const recent = new RecentChanges(after);
     this.#feed = feed;
+    this.#recent = recent;
     for (let batch = await feed.next(); batch && this.#runs; batch = await feed.next()) {
-      if (batch.entries.some((entry) => entry.origin === origin)) {
-        this.#own = true;
-        this.#alarm.ring();
-      } else if (batch.entries.length > 0) setTimeout(() => this.#alarm.ring(), LEAVE_TO_OTHERS).unref();
+      recent.add(batch);
+      const own = batch.entries.some((entry) => entry.origin === origin);
+      this.#own ||= own;
+      if (own && this.#waiting.size > 0) this.#alarm.ring();
+      else if (batch.entries.length > 0) this.#ringWithin(own ? GATHER : LEAVE_TO_OTHERS);
     }
+  }
+
+  #ringWithin(milliseconds: number): void {
+    const due = performance.now() + milliseconds;
+    if (due >= this.#due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => {
+      this.#due = Number.POSITIVE_INFINITY;
+      this.#alarm.ring();
+    }, milliseconds).unref();
   }
 
   async #run(): Promise<void> {
@@ -138,7 +160,7 @@ export class Follower {
       return false;
     }
     this.#state = 'following';
-    this.#tid = reached;
+    this.#seen(reached);
     return reached < upto;
   }
 
@@ -150,9 +172,15 @@ export class Follower {
     const fits = stored.version === 0 || stored.version === version;
     this.#state = fits ? 'following' : 'outdated';
     // what another version's rows reflect is not what this process waits for
-    this.#tid = fits ? stored.tid : -1;
+    if (fits) this.#seen(stored.tid);
+    else this.#tid = -1;
     if (stored.version > 0 && stored.version < version) await this.#options.rebuild(this.projection);
     return fits ? stored.tid : Number.POSITIVE_INFINITY;
+  }
+
+  #seen(tid: number): void {
+    this.#tid = tid;
+    this.#recent?.forget(tid);
   }
 
   async #batch(upto: number): Promise<number | undefined> {
@@ -163,7 +191,8 @@ export class Follower {
     return within(database, async (tx) => {
       const from = await claim(tx, name, version, upto);
       if (from === undefined) return undefined;
-      const reached = await advance(tx, prepared, { from, upto, into: 'live' });
+      const known = this.#recent?.between(from, upto);
+      const reached = await advance(tx, prepared, { from, upto, into: 'live', known });
       await moveCheckpoint(tx, this.projection, { tid: reached, origin });
       return reached;
     });

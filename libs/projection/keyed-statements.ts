@@ -7,8 +7,8 @@ import { type Column, quoteTable, rebuildName, type Shape, shapeOf } from './sha
 export interface KeyedStatements {
   readonly key: readonly Column[];
   /** Computes the keys of changed rows anew: ids ($1, $3, …) and old images ($2, $4, …) of each source. */
-  readonly live: Named;
-  readonly rebuild: Named;
+  readonly live: Sized;
+  readonly rebuild: Sized;
   /** Computes the $2 keys after the key $1 (a text array, or null), of all that the source rows have. Returns `keys`, and the `last`. */
   readonly scan: string;
   /** Computes the keys in $1 anew: a JSON array of arrays. */
@@ -21,9 +21,13 @@ export interface KeyedStatements {
   readonly changedKeys: string;
 }
 
-interface Named {
-  readonly text: string;
-  readonly name: string;
+/**
+ * One statement for two sizes. To plan it takes longer than to compute a few keys: that one is prepared, and hides from the planner how many
+ * values it is given, as their number would make each plan look better than the prepared one. That plan may take hours for thousands.
+ */
+interface Sized {
+  readonly few: { readonly text: string; readonly name: string };
+  readonly many: { readonly text: string };
 }
 
 /** Makes them. Throws `configuration` where the definition does not fit the tables. */
@@ -34,10 +38,17 @@ export async function keyedStatements(db: Queryable, projection: KeyedProjection
   );
   const key = keyColumns(projection, live);
   const names = key.map(({ quoted }) => quoted).join(', ');
-  const changed = union(
-    key,
-    sources.map(({ source, shape }, n) => keysOfChanged(source, shape, 2 * n + 1)),
-  );
+  const changedBy = (parameter: (place: number) => string) =>
+    union(
+      key,
+      sources.map(({ source, shape }, n) => keysOfChanged(source, shape, parameter(2 * n + 1), parameter(2 * n + 2))),
+    );
+  const changed = changedBy((place) => `$${place}::text[]`);
+  const hidden = changedBy((place) => `(SELECT $${place}::text[])::text[]`);
+  const sized = (into: 'live' | 'rebuild'): Sized => ({
+    few: named(recompute(projection, live, key, hidden, into)),
+    many: { text: recompute(projection, live, key, changed, into) },
+  });
   const everything = union(
     key,
     sources.map(({ source, shape }) => keysOfAll(source, shape)),
@@ -51,8 +62,8 @@ export async function keyedStatements(db: Queryable, projection: KeyedProjection
     FROM jsonb_array_elements($1::jsonb) k`;
   return {
     key,
-    live: named(recompute(projection, live, key, changed, 'live')),
-    rebuild: named(recompute(projection, live, key, changed, 'rebuild')),
+    live: sized('live'),
+    rebuild: sized('rebuild'),
     scan: recompute(projection, live, key, after(everything), 'rebuild'),
     liveSome: recompute(projection, live, key, given, 'live'),
     compareAll: compare(projection, live, key, after(known)),
@@ -62,7 +73,7 @@ export async function keyedStatements(db: Queryable, projection: KeyedProjection
 }
 
 // By its text: a connection refuses another statement under a name that it knows.
-function named(text: string): Named {
+function named(text: string): Sized['few'] {
   return { text, name: `tidemark_projection_${hash('sha256', text).slice(0, 24)}` };
 }
 
@@ -95,8 +106,7 @@ function keysOfAll({ keys }: KeyedSource, { quoted }: Shape): string {
 }
 
 // A table may be called like a type, so its row type is not named.
-function keysOfChanged({ keys }: KeyedSource, { quoted, key }: Shape, place: number): string {
-  const ids = `$${place}::text[]`;
+function keysOfChanged({ keys }: KeyedSource, { quoted, key }: Shape, ids: string, images: string): string {
   const [only] = key;
   const met =
     key.length === 1 && only
@@ -106,7 +116,7 @@ function keysOfChanged({ keys }: KeyedSource, { quoted, key }: Shape, place: num
   return `WITH changed AS (
       SELECT t.* FROM ${quoted} t WHERE ${met}
       UNION ALL
-      SELECT o.* FROM unnest($${place + 1}::text[]) image, jsonb_populate_record((SELECT none FROM ${quoted} none LIMIT 0), image::jsonb) o
+      SELECT o.* FROM unnest(${images}) image, jsonb_populate_record((SELECT none FROM ${quoted} none LIMIT 0), image::jsonb) o
     ) ${keys}`;
 }
 
