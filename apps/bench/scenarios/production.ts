@@ -8,7 +8,7 @@ import { HttpConnection } from '../http/client.ts';
 import { openProcess } from '../process.ts';
 import { execute, openServer, type Server } from '../server.ts';
 import { terminate } from './command.ts';
-import { HEADERS, serve } from './http.ts';
+import { HEADERS, serve, TOKEN } from './http.ts';
 import type { Scenario } from './scenario.ts';
 import { atFixedRate } from './steady.ts';
 
@@ -16,6 +16,8 @@ const SHOTS = 10_000;
 const TASKS = SHOTS * 8;
 const BULK = 1_000;
 const PER_SECOND = 200;
+const VALIDATED = 100;
+const ASKED = 100;
 const STATUSES = ['wip', 'review', 'retake', 'done'] as const;
 const FOLLOWED = projections.map(({ name }) => name);
 
@@ -49,8 +51,10 @@ export const production: Scenario = {
         say(`run ${run} of ${runs}`);
         const lists = await pages(connection);
         const seen = await visible(kernel, seconds);
-        measured.push({ lists, bulk: await bulk(connection, run), seen });
+        const bulkChange = await bulk(connection, run);
         await caughtUp(kernel);
+        const consistency = await consistencyOf(connection, program.url, run);
+        measured.push({ lists, bulk: bulkChange, seen, ...consistency });
       }
       return figures(catchUp, measured);
     } finally {
@@ -60,14 +64,22 @@ export const production: Scenario = {
   },
 };
 
-interface Measured {
+interface Measured extends Consistency {
   readonly lists: readonly number[];
   readonly bulk: number;
   readonly seen: readonly number[];
 }
 
+/** Milliseconds of single requests. */
+interface Consistency {
+  readonly validations: readonly number[];
+  readonly healths: readonly number[];
+  readonly report: number;
+}
+
 function figures(catchUp: number, measured: readonly Measured[]): Figure[] {
-  const of = (what: 'lists' | 'seen', percent: number) => measured.map((run) => percentile(run[what], percent));
+  const of = (what: 'lists' | 'seen' | 'validations' | 'healths', percent: number) =>
+    measured.map((run) => percentile(run[what], percent));
   const bulks = measured.map((run) => run.bulk);
   return [
     { name: `first catch-up of 3 projections over ${TASKS} tasks`, unit: 's', runs: [catchUp / 1000] },
@@ -76,6 +88,16 @@ function figures(catchUp: number, measured: readonly Measured[]): Figure[] {
     { name: `PUT /tasks/bulk/status of ${BULK}`, unit: 'ms', runs: bulks, target: { atMost: 1_000 } },
     { name: `status to projection at ${PER_SECOND}/s: p50`, unit: 'ms', runs: of('seen', 50) },
     { name: `status to projection at ${PER_SECOND}/s: p99`, unit: 'ms', runs: of('seen', 99), target: { atMost: 25 } },
+    { name: `validate/bulk of ${VALIDATED}: p50`, unit: 'ms', runs: of('validations', 50), target: { atMost: 100 } },
+    { name: `validate/bulk of ${VALIDATED}: p99`, unit: 'ms', runs: of('validations', 99) },
+    { name: 'health: p50', unit: 'ms', runs: of('healths', 50), target: { atMost: 5 } },
+    { name: 'health: p99', unit: 'ms', runs: of('healths', 99) },
+    {
+      name: `report of ${SHOTS} shots`,
+      unit: 's',
+      runs: measured.map((run) => run.report / 1000),
+      target: { atMost: 5 },
+    },
   ];
 }
 
@@ -107,18 +129,49 @@ async function caughtUp(kernel: Kernel<unknown>): Promise<void> {
   await kernel.waitFor(tid, { projections: FOLLOWED, timeout: 600_000 });
 }
 
+/** A request that is answered with 200, and the milliseconds that it took. */
+async function ask(connection: HttpConnection, method: string, path: string, sent?: object) {
+  const asked = performance.now();
+  const { status, body } = await connection.ask(method, path, HEADERS, sent && JSON.stringify(sent));
+  const took = performance.now() - asked;
+  if (status !== 200) throw new Error(`${method} ${path}: ${status} ${body}`);
+  return { took, body };
+}
+
 /** Milliseconds for each page of all shots. */
 async function pages(connection: HttpConnection): Promise<number[]> {
-  const took: number[] = [];
+  const all: number[] = [];
   for (let cursor: string | null = ''; cursor !== null; ) {
     const at = cursor === '' ? '' : `&cursor=${cursor}`;
-    const asked = performance.now();
-    const { status, body } = await connection.ask('GET', `/shots?project_id=1&limit=50${at}`, HEADERS);
-    took.push(performance.now() - asked);
-    if (status !== 200) throw new Error(`GET /shots: ${status} ${body}`);
+    const { took, body } = await ask(connection, 'GET', `/shots?project_id=1&limit=50${at}`);
+    all.push(took);
     cursor = (JSON.parse(body) as { next: string | null }).next;
   }
-  return took;
+  return all;
+}
+
+/** What it takes to validate shots all over the project, to ask for health, and to report on all of it. */
+async function consistencyOf(connection: HttpConnection, url: string, run: number): Promise<Consistency> {
+  const validations: number[] = [];
+  const healths: number[] = [];
+  for (let n = 0; n < ASKED; n++) {
+    const entities = Array.from({ length: VALIDATED }, (_, k) => ({
+      entity_type: 'shot',
+      entity_id: String(1 + ((k * 97 + n * 13 + run) % SHOTS)),
+    }));
+    const { took, body } = await ask(connection, 'POST', '/data-consistency/validate/bulk', { entities });
+    const { results } = JSON.parse(body) as { results: { valid: boolean }[] };
+    if (results.length !== VALIDATED || !results.every(({ valid }) => valid)) throw new Error(`not valid: ${body}`);
+    validations.push(took);
+    healths.push((await ask(connection, 'GET', '/data-consistency/health?project_id=1')).took);
+  }
+  const asked = performance.now();
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  const answer = await fetch(new URL('/data-consistency/report?project_id=1', url), { headers });
+  const { summary } = (await answer.json()) as { summary: { entities: number; valid: number } };
+  const report = performance.now() - asked;
+  if (summary.valid !== SHOTS) throw new Error(`not all are valid: ${JSON.stringify(summary)}`);
+  return { validations, healths, report };
 }
 
 /** Milliseconds for one bulk change of tasks all over the project. */
@@ -127,15 +180,7 @@ async function bulk(connection: HttpConnection, run: number): Promise<number> {
     task_id: 1 + ((n * 79 + run) % TASKS),
     status: STATUSES[(n + run) % STATUSES.length],
   }));
-  const asked = performance.now();
-  const { status, body } = await connection.ask(
-    'PUT',
-    '/tasks/bulk/status?partial=true',
-    HEADERS,
-    JSON.stringify({ updates }),
-  );
-  if (status !== 200) throw new Error(`PUT /tasks/bulk/status: ${status} ${body}`);
-  return performance.now() - asked;
+  return (await ask(connection, 'PUT', '/tasks/bulk/status?partial=true', { updates })).took;
 }
 
 /** Milliseconds from the answer of a change until the projection reflects it, changes coming at fixed moments. */
