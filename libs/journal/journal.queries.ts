@@ -26,18 +26,17 @@ export interface JournalPage {
 export async function readPage(db: Queryable, options: ReadOptions): Promise<JournalPage> {
   const { after, limit } = options;
   const inside = after.resource !== undefined;
+  const { text, name } = (inside ? READ_REST : READ)[options.resource === undefined ? 'all' : 'one'];
   const { rows } = await db.query<EntryRow & { found: string; bytes: string }>(
-    options.resource === undefined ? READ_ALL : READ_ONE,
+    text,
     [
-      inside ? after.tid : after.tid + 1,
-      after.resource ?? '',
-      after.id ?? '',
+      ...(inside ? [after.tid, after.resource, after.id] : [after.tid + 1]),
       options.upto ?? Number.MAX_SAFE_INTEGER,
       limit,
       options.bytes ?? Number.MAX_SAFE_INTEGER,
       ...(options.resource === undefined ? [] : [options.resource]),
     ],
-    options.resource === undefined ? 'tidemark_read' : 'tidemark_read_one',
+    name,
   );
   const found = Number(rows[0]?.found ?? 0);
   return {
@@ -52,36 +51,63 @@ export async function readEntries(db: Queryable, options: ReadOptions): Promise<
   return (await readPage(db, options)).entries;
 }
 
+const VALUES = `(
+         SELECT json_object_agg(h.field, h.value)::text FROM tidemark.history h
+           WHERE h.resource = e.resource AND h.tid = e.tid AND h.id = e.id
+       )`;
+const ENTRY_WITH_VALUES = `${ENTRY_COLUMNS}, ${VALUES} AS values`;
+
+/** A statement in two forms: for all resources, and for one, which is the last parameter. */
+const forms = (name: string, text: (where: string) => string, place: number) => ({
+  all: { name, text: text('') },
+  one: { name: `${name}_one`, text: text(`AND resource = $${place}`) },
+});
+
 // FULL JOIN, because it cannot be planned as a nested loop: the plan is cached from reads of a few entries, and would then take
 // a second for 2,000. Every row of h has its e.
-const read = (where: string) => `
+const READ = forms(
+  'tidemark_read',
+  (where) => `
   WITH e AS MATERIALIZED (
-    SELECT * FROM tidemark.journal
-      WHERE tid >= $1 AND tid <= $4 AND (tid > $1 OR (resource, id) > ($2, $3)) ${where}
-      ORDER BY tid, resource, id LIMIT $5
+    SELECT * FROM tidemark.journal WHERE tid >= $1 AND tid <= $2 ${where} ORDER BY tid, resource, id LIMIT $3
   ), l AS MATERIALIZED (
     SELECT tid, resource, id FROM e ORDER BY tid DESC, resource DESC, id DESC LIMIT 1
   ), h AS MATERIALIZED (
     SELECT resource, tid, id, json_object_agg(field, value)::text AS values
       FROM tidemark.history
-      WHERE tid >= $1 AND tid <= (SELECT l.tid FROM l) AND (tid > $1 OR (resource, id) > ($2, $3)) ${where}
+      WHERE tid >= $1 AND tid <= (SELECT l.tid FROM l) ${where}
         AND (tid < (SELECT l.tid FROM l) OR (resource, id) <= (SELECT l.resource, l.id FROM l))
       GROUP BY resource, tid, id
-  ), p AS (
-    SELECT e.*, h.values, octet_length(h.values) AS size, (SELECT count(*) FROM e) AS found,
-        coalesce(sum(octet_length(h.values)) OVER (ORDER BY e.tid, e.resource, e.id), 0) AS bytes
-      FROM e FULL JOIN h ON h.resource = e.resource AND h.tid = e.tid AND h.id = e.id
+  ), valued AS (
+    SELECT e.*, h.values FROM e FULL JOIN h ON h.resource = e.resource AND h.tid = e.tid AND h.id = e.id WHERE e.tid IS NOT NULL
+  ) ${cutAt('$4')}`,
+  5,
+);
+
+// After a row inside a tid: what comes after it there is a range of one index, so a tid of many rows is not read anew for each page.
+const READ_REST = forms(
+  'tidemark_read_rest',
+  (where) => `
+  WITH rest AS MATERIALIZED (
+    SELECT * FROM tidemark.journal WHERE resource = $2 AND tid = $1 AND id > $3 AND tid <= $4 ${where} ORDER BY id LIMIT $5
+  ), more AS MATERIALIZED (
+    SELECT * FROM tidemark.journal WHERE tid >= $1 AND tid <= $4 AND (tid > $1 OR resource > $2) ${where}
+      ORDER BY tid, resource, id LIMIT $5 - (SELECT count(*) FROM rest)
+  ), e AS (SELECT * FROM rest UNION ALL SELECT * FROM more),
+  valued AS MATERIALIZED (SELECT e.*, ${VALUES} AS values FROM e) ${cutAt('$6')}`,
+  7,
+);
+
+function cutAt(bytes: string): string {
+  return `, p AS (
+    SELECT v.*, octet_length(v.values) AS size, (SELECT count(*) FROM e) AS found,
+        coalesce(sum(octet_length(v.values)) OVER (ORDER BY v.tid, v.resource, v.id), 0) AS bytes
+      FROM valued v
   )
   SELECT ${ENTRY_COLUMNS}, e.values, e.found::text AS found, e.bytes::text AS bytes
-    FROM p e WHERE e.bytes - coalesce(e.size, 0) < $6 AND e.tid IS NOT NULL
+    FROM p e WHERE e.bytes - coalesce(e.size, 0) < ${bytes}
     ORDER BY e.tid, e.resource, e.id`;
-const READ_ALL = read('');
-const READ_ONE = read('AND resource = $7');
-
-const ENTRY_WITH_VALUES = `${ENTRY_COLUMNS}, (
-         SELECT json_object_agg(h.field, h.value)::text FROM tidemark.history h
-           WHERE h.resource = e.resource AND h.tid = e.tid AND h.id = e.id
-       ) AS values`;
+}
 
 /** The entries at places of the journal, in the order of the places; one where there is none is left out. */
 export async function entriesAt(db: Queryable, places: readonly Required<Position>[]): Promise<JournalEntry[]> {
