@@ -34,7 +34,7 @@ beforeEach(async () => {
 });
 
 const bypass = (...statements: string[]) =>
-  pastTriggers({ owner: f.owner, tables: ['task', 'task_journal'] }, ...statements);
+  pastTriggers({ owner: f.owner, tables: ['task', 'task_journal', 'task_history'] }, ...statements);
 
 async function validate(id = shot): Promise<Validation> {
   const [one] = await validateEntities(f.database, [{ entity_type: 'shot', entity_id: id }], { patience: 0 });
@@ -112,18 +112,36 @@ describe('what disagrees is named', () => {
 
   it('a task that was changed behind its journal, or is unknown to it', async () => {
     await bypass(`UPDATE task SET status = 'done' WHERE id = ${comp.id}`);
-    expect(await found()).toEqual([
-      { kind: 'wrong', field: 'task_status.comp', source: projection },
-      { kind: 'wrong', field: `task_details.${comp.id}.status`, source: projection },
-      { kind: 'wrong', field: `tasks.${comp.id}.status`, source: 'journal' },
-    ]);
+    const altered = { field: `tasks.${comp.id}.status`, expected: 'todo', source: 'journal' };
+    expect((await validate()).inconsistencies).toEqual([{ kind: 'wrong', actual: 'done', ...altered }]);
     await bypass(`DELETE FROM task WHERE id = ${comp.id}`);
     await bypass(`DELETE FROM task_journal WHERE id = '${layout.id}'`);
-    expect((await found()).map(({ kind, field }) => `${kind} ${field}`)).toEqual([
-      'extra task_status.comp',
-      `extra task_details.${comp.id}`,
-      `extra tasks.${layout.id}.status`,
+    expect((await validate()).inconsistencies).toEqual([
+      { kind: 'extra', field: `tasks.${layout.id}.status`, expected: null, actual: 'todo', source: 'journal' },
+      { kind: 'missing', actual: null, ...altered },
     ]);
+  });
+
+  it('a status of which the journal has lost everything', async () => {
+    await bypass(`DELETE FROM task_history WHERE id = '${comp.id}' AND field = 'status'`);
+    expect((await validate()).inconsistencies).toEqual([
+      { kind: 'wrong', field: `tasks.${comp.id}.status`, expected: null, actual: 'todo', source: 'journal' },
+    ]);
+  });
+
+  it('beside a task that was changed behind its journal, what that does not explain', async () => {
+    await bypass(`UPDATE task SET status = 'done' WHERE id = ${comp.id}`, set(`task_status = '{"comp": "wip"}'`));
+    expect((await found()).map(({ kind, field }) => `${kind} ${field}`)).toEqual([
+      'missing task_status.layout',
+      'wrong task_status.comp',
+      `wrong tasks.${comp.id}.status`,
+    ]);
+  });
+
+  it('a task that is shown of an entity which never had it, though there is such a task', async () => {
+    const { id: other } = await f.fresh();
+    await bypass(set(`task_details = task_details || '{"id": "${other}"}'`));
+    expect(await found()).toEqual([{ kind: 'extra', field: `task_details.${other}`, source: projection }]);
   });
 
   it('a rule that is broken, and no other', async () => {

@@ -245,7 +245,7 @@ describe('a report and health', () => {
     const entities = [gone, twice, altered].map(({ shot }) => ({ entity_type: 'shot', entity_id: shot }));
     const { body } = await post('repairConsistency', '/repair', { entities, dry_run: false });
     expect(body.repaired.map((one: { inconsistencies: { kind: string }[] }) => one.inconsistencies[0]?.kind)).toEqual([
-      ...['missing', 'duplicate', 'wrong'],
+      ...['missing', 'duplicate'],
     ]);
     expect(body.remaining).toMatchObject([
       { entity_id: altered.shot, inconsistencies: [{ source: 'journal', expected: 'todo', actual: 'done' }] },

@@ -18,7 +18,10 @@ export interface Repaired {
   readonly tid: number | null;
   /** What was mended; of a dry run, what would be. */
   readonly repaired: readonly RepairedEntity[];
-  /** What no repair of the projection mends: tasks that differ from their journal, or break a rule. */
+  /**
+   * What no repair of the projection mends: tasks that differ from their journal, or break a rule. Whatever else is said of an entity with a
+   * task that differs from its journal is here, too: nothing is computed from what is known to be damaged.
+   */
   readonly remaining: readonly RepairedEntity[];
 }
 
@@ -39,15 +42,15 @@ export function isInconsistent({ validation }: Validated): boolean {
 
 /** What a repair of entities comes to. */
 export function planRepair(found: readonly Validated[]): Omit<Repaired, 'tid'> {
-  const of = (wanted: (one: Inconsistency) => boolean) =>
+  const of = (mendable: boolean) =>
     found.flatMap(({ validation: { entity_type, entity_id, inconsistencies } }) => {
-      const some = inconsistencies.filter(wanted);
+      const damagedTask = inconsistencies.some(({ source }) => source === 'journal');
+      const some = inconsistencies.filter(
+        ({ source, kind }) => kind !== 'stale' && mendable === (source === 'projection' && !damagedTask),
+      );
       return some.length === 0 ? [] : [{ entity_type, entity_id, inconsistencies: some }];
     });
-  return {
-    repaired: of(({ source, kind }) => source === 'projection' && kind !== 'stale'),
-    remaining: of(({ source, kind }) => source !== 'projection' && kind !== 'stale'),
-  };
+  return { repaired: of(true), remaining: of(false) };
 }
 
 /**

@@ -66,21 +66,46 @@ export async function readStored(
   return found;
 }
 
-/** The statuses of tasks as the journal has them last; none for one that it does not know, or knows as deleted. */
-export async function journaledStatuses(tx: Queryable, tasks: readonly string[]): Promise<Map<string, string>> {
-  const { rows } = await tx.query<{ id: string; status: string }>(
+const lastJournaled = (field: string) => `
+  SELECT h.value #>> '{}' AS ${field} FROM task_journal j JOIN task_history h ON h.tid = j.tid AND h.id = j.id AND h.field = '${field}'
+    WHERE j.id = k.id ORDER BY j.tid DESC LIMIT 1`;
+const LAST_CHANGE = 'SELECT change FROM task_journal j WHERE j.id = k.id ORDER BY j.tid DESC LIMIT 1';
+
+/**
+ * The statuses of tasks as the journal has them last, null where it has lost them; none for a task that it does not know, or knows as
+ * deleted.
+ */
+export async function journaledStatuses(tx: Queryable, tasks: readonly string[]): Promise<Map<string, string | null>> {
+  const { rows } = await tx.query<{ id: string; status: string | null }>(
     `SELECT k.id, s.status FROM unnest($1::text[]) k(id)
-       CROSS JOIN LATERAL (SELECT change FROM task_journal j WHERE j.id = k.id ORDER BY j.tid DESC LIMIT 1) l
-       CROSS JOIN LATERAL (
-         SELECT h.value #>> '{}' AS status
-           FROM task_journal j JOIN task_history h ON h.tid = j.tid AND h.id = j.id AND h.field = 'status'
-           WHERE j.id = k.id ORDER BY j.tid DESC LIMIT 1
-       ) s
+       CROSS JOIN LATERAL (${LAST_CHANGE}) l LEFT JOIN LATERAL (${lastJournaled('status')}) s ON true
        WHERE l.change <> 'DELETE'`,
     [tasks],
     'tidemark_consistency_journaled',
   );
   return new Map(rows.map(({ id, status }) => [id, status]));
+}
+
+/** A task that is shown of an entity, by what the projection calls it. */
+export interface ShownTask extends EntityKey {
+  readonly id: string;
+}
+
+/** Those of some tasks that the journal knows as living tasks of these entities, and their statuses. */
+export async function journaledOf(
+  tx: Queryable,
+  shown: readonly ShownTask[],
+): Promise<(ShownTask & { readonly status: string | null })[]> {
+  const { rows } = await tx.query<ShownTask & { status: string | null }>(
+    `SELECT k.id, k.entity_type, k.entity_id, s.status FROM unnest($1::text[], $2::text[], $3::text[]) k(id, entity_type, entity_id)
+       CROSS JOIN LATERAL (${LAST_CHANGE}) l
+       CROSS JOIN LATERAL (${lastJournaled('entity_type')}) t CROSS JOIN LATERAL (${lastJournaled('entity_id')}) e
+       LEFT JOIN LATERAL (${lastJournaled('status')}) s ON true
+       WHERE l.change <> 'DELETE' AND (t.entity_type, e.entity_id) = (k.entity_type, k.entity_id)`,
+    [shown.map(({ id }) => id), shown.map(({ entity_type }) => entity_type), shown.map(({ entity_id }) => entity_id)],
+    'tidemark_consistency_shown',
+  );
+  return rows;
 }
 
 /** The entities whose tasks were changed after a tid, also those to which such a task belonged before. */

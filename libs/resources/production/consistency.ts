@@ -58,11 +58,18 @@ function compareDetails({ task_details: expected }: EntityTaskStatus, actual: St
   return differences.length > 0 ? differences : compareValue('task_details', order, is);
 }
 
-/** What a task's row says and what its journal does. Undefined: no such row, or nothing that is journaled of one. */
-export function compareJournal(id: string, row: string, journal: string | undefined): Inconsistency[] {
-  const about = { field: `tasks.${id}.status`, source: 'journal' } as const;
-  if (journal === undefined) return [{ kind: 'extra', expected: null, actual: row, ...about }];
-  return journal === row ? [] : [{ kind: 'wrong', expected: journal, actual: row, ...about }];
+/**
+ * What a task's row says and what its journal does. Undefined: no such row, or nothing that is journaled of one; null: it is journaled, but
+ * nothing of its status.
+ */
+export function compareJournal(
+  id: string,
+  row: string | undefined,
+  journal: string | null | undefined,
+): Inconsistency[] {
+  if (row === journal) return [];
+  const kind = row === undefined ? 'missing' : journal === undefined ? 'extra' : 'wrong';
+  return [{ kind, field: `tasks.${id}.status`, expected: journal ?? null, actual: row ?? null, source: 'journal' }];
 }
 
 function compareValue(field: string, expected: unknown, actual: unknown): Inconsistency[] {

@@ -3,6 +3,7 @@ import { within } from '#libs/projection';
 import {
   type AskedEntity,
   enterFindings,
+  journaledOf,
   journaledStatuses,
   keyOf,
   type Moment,
@@ -11,8 +12,9 @@ import {
   readStored,
   waitingEntities,
 } from './consistency.queries.ts';
-import { compareEntity, compareJournal, type EntityKey, type Inconsistency } from './consistency.ts';
+import type { EntityKey, Inconsistency } from './consistency.ts';
 import { type EntityTaskStatus, type EntityType, entityTaskStatus } from './entity-task-status.projection.ts';
+import { compareAll, type Journaled, shownOnly } from './journaled-entity.ts';
 import { brokenRules, type ProjectRule } from './project-rules.ts';
 import { statusKinds } from './task.queries.ts';
 
@@ -79,18 +81,18 @@ function validateOnce(database: ConnectionSource, entities: readonly EntityKey[]
       const asked = await readEntities(tx, entities);
       const expected = await readExpected(tx, asked);
       const stored = await readStored(tx, asked);
-      const journaled = await journaledStatuses(
-        tx,
-        [...expected.values()].flatMap(({ task_details }) => task_details.map(({ id }) => id)),
-      );
+      const journaled = await readJournaled(tx, asked, expected, stored);
       const ruled = asked.some(({ rules }) => rules !== null);
       const kinds = ruled ? await statusKinds(tx) : new Map();
       const differing = new Map(
         asked.map((entity) => {
           const should = expected.get(keyOf(entity)) as EntityTaskStatus;
           const broken = brokenRules(entity.entity_type, (entity.rules ?? []) as ProjectRule[], should, kinds);
-          const shown = compareEntity(should, stored.get(keyOf(entity)) ?? []);
-          const past = should.task_details.flatMap(({ id, status }) => compareJournal(id, status, journaled.get(id)));
+          const { shown, past } = compareAll(
+            should,
+            stored.get(keyOf(entity)) ?? [],
+            journaled.get(keyOf(entity)) as Journaled,
+          );
           return [keyOf(entity), { shown, rest: [...past, ...broken] }];
         }),
       );
@@ -98,7 +100,7 @@ function validateOnce(database: ConnectionSource, entities: readonly EntityKey[]
       const waiting = late ? await waitingEntities(tx, moment.projection_tid) : new Set();
       return asked.map(({ project_id, open, entity_type, entity_id }) => {
         const key = keyOf({ entity_type, entity_id });
-        const { shown, rest } = differing.get(key) as { shown: Inconsistency[]; rest: Inconsistency[] };
+        const { shown, rest } = differing.get(key) as Record<'shown' | 'rest', readonly Inconsistency[]>;
         const explained = waiting.has(key) ? shown.map((one) => ({ ...one, kind: 'stale' as const })) : shown;
         const inconsistencies = [...explained, ...rest];
         const task_count = (expected.get(key) as EntityTaskStatus).task_details.length;
@@ -123,6 +125,34 @@ async function readExpected(tx: Queryable, entities: readonly AskedEntity[]): Pr
     }
   }
   return expected;
+}
+
+/** What the journal says of the tasks of each entity, and of those that are only shown of it. */
+async function readJournaled(
+  tx: Queryable,
+  entities: readonly EntityKey[],
+  expected: ReadonlyMap<string, EntityTaskStatus>,
+  stored: ReadonlyMap<string, EntityTaskStatus[]>,
+): Promise<ReadonlyMap<string, Journaled>> {
+  const present = [...expected.values()].flatMap(({ task_details }) => task_details.map(({ id }) => id));
+  const journaled = await journaledStatuses(tx, present);
+  const shown = entities.flatMap(({ entity_type, entity_id }) => {
+    const key = keyOf({ entity_type, entity_id });
+    const ids = shownOnly(expected.get(key) as EntityTaskStatus, stored.get(key) ?? []);
+    return ids.map((id) => ({ id, entity_type, entity_id }));
+  });
+  const lost = Map.groupBy(shown.length === 0 ? [] : await journaledOf(tx, shown), keyOf);
+  return new Map(
+    entities.map(keyOf).map((key) => {
+      const { task_details } = expected.get(key) as EntityTaskStatus;
+      const known = task_details.flatMap(({ id }) => {
+        const status = journaled.get(id);
+        return status === undefined ? [] : [[id, status] as const];
+      });
+      const gone = (lost.get(key) ?? []).map(({ id, status }) => [id, status] as const);
+      return [key, new Map([...known, ...gone])] as const;
+    }),
+  );
 }
 
 /** Nothing is written of what was, and is, consistent. */
