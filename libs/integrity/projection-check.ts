@@ -6,6 +6,7 @@ import {
   type Difference,
   distrustCheckpoint,
   type KeyedProjection,
+  lostKeys,
   type Projection,
   rebuild,
   recomputeKeys,
@@ -15,12 +16,13 @@ import type { Accept, Check, Found, Look, Plan, RepairTools } from './check.ts';
 
 /** As many as compareRebuilt() tells of at most. */
 const MOST_REBUILT = 1_000;
-const CHECKPOINT = 'checkpoint';
+/** The place of what is wrong with a projection as a whole. */
+const ITSELF = 'checkpoint';
 const ANEW = { found: [], rows: 0, next: null, skipped: 'it was made anew meanwhile' };
 
 /**
  * Rows of a projection that are not what they are computed from: for a keyed one its source rows, key by key, in one snapshot; for a fold the
- * journal, which is folded once more beside. And a checkpoint that was set.
+ * journal, which is folded once more beside. And a checkpoint that was set, and a primary key that is lost.
  */
 export function projectionCheck(database: RepairTools['database'], projection: Projection): Check {
   const { name, kind } = projection;
@@ -32,7 +34,9 @@ export function projectionCheck(database: RepairTools['database'], projection: P
       if (!stored) {
         throw new KernelError('configuration', `no migration has called tidemark.projection('${name}', …)`);
       }
-      const wrong = isFirst(look) ? await checkpointProblems(database, stored) : [];
+      const wrong = isFirst(look)
+        ? [...(await checkpointProblems(database, stored)), ...(await keyProblems(database, projection))]
+        : [];
       if (stored.version !== projection.version) {
         return { found: wrong, rows: 0, next: null, skipped: `it holds the rows of version ${stored.version}` };
       }
@@ -45,7 +49,7 @@ export function projectionCheck(database: RepairTools['database'], projection: P
 }
 
 function isFirst(look: Look): boolean {
-  return 'places' in look ? look.places.includes(CHECKPOINT) : look.after === null;
+  return 'places' in look ? look.places.includes(ITSELF) : look.after === null;
 }
 
 /** The head is asked for after the checkpoint: it can only have grown. */
@@ -54,14 +58,20 @@ async function checkpointProblems(
   { tid, furthest }: { tid: number; furthest: number },
 ): Promise<Found[]> {
   const { head } = await frontier(database);
-  const about = { id: '', field: 'tid', kind: 'wrong', actual: tid, since: null, place: CHECKPOINT };
+  const about = { id: '', field: 'tid', kind: 'wrong', actual: tid, since: null, place: ITSELF };
   if (tid > head) return [{ ...about, expected: head }];
   return tid < furthest ? [{ ...about, expected: furthest }] : [];
 }
 
+async function keyProblems(database: RepairTools['database'], { name, kind }: Projection): Promise<Found[]> {
+  const lost = await lostKeys(database, name);
+  const about = { field: 'primary key', kind: 'missing', actual: null, since: null, place: ITSELF };
+  return lost.map(({ table, key }) => ({ ...about, id: kind === 'keyed' ? '' : table, expected: key }));
+}
+
 function findKeyed(database: RepairTools['database'], projection: KeyedProjection): Check['find'] {
   return async (look) => {
-    const keys = 'places' in look ? look.places.filter((place) => place !== CHECKPOINT) : undefined;
+    const keys = 'places' in look ? look.places.filter((place) => place !== ITSELF) : undefined;
     if (keys?.length === 0) return { found: [], rows: 0, next: null };
     const options = keys
       ? { keys: keys.map((key) => JSON.parse(key)) }
@@ -109,7 +119,7 @@ function plan(projection: Projection, found: Found, accept: Accept | undefined):
 
 /** Whether computing keys will do: a copy of a row it would not see, and of a checkpoint nobody knows what it hides. */
 function isByKey(projection: Projection, found: readonly Found[]): projection is KeyedProjection {
-  return projection.kind === 'keyed' && found.every(({ kind, place }) => kind !== 'duplicate' && place !== CHECKPOINT);
+  return projection.kind === 'keyed' && found.every(({ kind, place }) => kind !== 'duplicate' && place !== ITSELF);
 }
 
 async function repair({ database }: RepairTools, projection: Projection, found: readonly Found[]): Promise<void> {
@@ -122,7 +132,7 @@ async function repair({ database }: RepairTools, projection: Projection, found: 
     );
     return;
   }
-  if (found.some(({ place, actual, expected }) => place === CHECKPOINT && Number(actual) > Number(expected))) {
+  if (found.some(({ place, actual, expected }) => place === ITSELF && Number(actual) > Number(expected))) {
     await distrustCheckpoint(database, projection.name);
   }
   await rebuild(database, projection, { anew: true });

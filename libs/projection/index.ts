@@ -1,7 +1,13 @@
 export { type Compared, type CompareOptions, compare, compareWithin } from './compare.ts';
 export type { Difference } from './difference.ts';
 export { type FollowerStatus, within } from './follower.ts';
-export { holdCheckpoint, type StoredProjection, storedProjection, storedProjections } from './projection.queries.ts';
+export {
+  holdCheckpoint,
+  lostKeys,
+  type StoredProjection,
+  storedProjection,
+  storedProjections,
+} from './projection.queries.ts';
 export {
   defineProjection,
   type FoldProjection,

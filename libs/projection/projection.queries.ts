@@ -33,6 +33,17 @@ export const storedProjection = gathered(async (db, names: string[]) => {
   return new Map(rows.map((row) => [row.name, row]));
 });
 
+/** The primary keys that tables of a projection had when it was registered, and have lost: without them nobody can keep it current. */
+export async function lostKeys(db: Queryable, name: string): Promise<{ table: string; key: string[] }[]> {
+  const { rows } = await db.query<{ table: string; key: string[] }>(
+    `SELECT t.relation::regclass::text AS table, p.keys -> (t.place - 1)::int AS key
+       FROM tidemark.projections p CROSS JOIN LATERAL unnest(p.tables) WITH ORDINALITY t(relation, place)
+       WHERE p.name = $1 AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.relation AND i.indisprimary)`,
+    [name],
+  );
+  return rows;
+}
+
 /** The checkpoint, when it is behind a tid and this transaction is the one to move it: until its end nobody else is. */
 export async function claim(tx: Queryable, name: string, version: number, upto: number): Promise<number | undefined> {
   const { rows } = await tx.query<{ tid: number }>(

@@ -61,7 +61,10 @@ export class Projections {
     const met = await Promise.all(followers.map((follower) => follower.waitFor(tid, timeout)));
     const late = followers.filter((_, n) => !met[n]).map(({ projection }) => projection.name);
     if (late.length === 0) return;
-    throw new KernelError('not_caught_up', `${late.join(', ')} did not reflect tid ${tid} within ${timeout} ms`);
+    throw new KernelError(
+      'not_caught_up',
+      `${late.join(', ')} did not reflect tid ${tid} within ${Math.round(timeout)} ms`,
+    );
   }
 
   status(): FollowerStatus[] {

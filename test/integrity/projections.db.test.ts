@@ -188,12 +188,16 @@ it.each([
   ['item_moves', '4'],
 ])('%s, which has lost its primary key and holds a row twice, is made anew with its key', async (name, id) => {
   await all.owner.query(`ALTER TABLE ${name} DROP CONSTRAINT ${name}_pkey`);
-  expect(await found(kernel)).toEqual([]);
+  const check = name === 'box_contents' ? 'projection' : 'rebuilt';
+  const of = check === 'projection' ? '' : name;
+  const key = check === 'projection' ? ['box_id', 'item_id'] : ['item_id'];
+  const lost = [check, name, of, 'primary key', 'missing', key, null];
+  expect(await found(kernel)).toEqual([lost]);
   await all.owner.query(`INSERT INTO ${name} SELECT * FROM ${name} WHERE item_id = 4`);
   const [row] = await all.rows(`(SELECT * FROM ${name} WHERE item_id = 4)`);
-  const check = name === 'box_contents' ? 'projection' : 'rebuilt';
-  expect(await found(kernel)).toEqual([[check, name, id, null, 'duplicate', null, row]]);
+  expect(await found(kernel)).toEqual([lost, [check, name, id, null, 'duplicate', null, row]]);
   expect(await repaired(kernel, { projection: name })).toEqual([
+    `${check} ${of} primary key missing: makes the projection anew, and swaps it: done`,
     `${check} ${id}  duplicate: makes the projection anew, and swaps it: done`,
   ]);
   expect(await found(kernel)).toEqual([]);
