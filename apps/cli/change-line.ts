@@ -1,6 +1,6 @@
 import { type CausedBy, causeOf } from '#libs/effects';
 import type { Change } from '#libs/journal';
-import { plain } from './output.ts';
+import { plain, shortJson } from './output.ts';
 
 /**
  * A change as one line for people: who did what when, what became of each field, shortened, and what it is an effect of: the whole chain where that is
@@ -36,6 +36,5 @@ function fieldText(change: string, field: string, old: unknown, now: unknown): s
 }
 
 function short(value: unknown): string {
-  const json = plain(JSON.stringify(value) ?? 'null');
-  return json.length <= LONGEST ? json : `${json.slice(0, LONGEST - 1)}…(${json.length})`;
+  return shortJson(value, LONGEST);
 }

@@ -36,6 +36,12 @@ export function plain(text: string): string {
   return text.replace(CONTROLS, ' ');
 }
 
+/** A value as JSON in a line for people, with its length where that is too much. */
+export function shortJson(value: unknown, longest: number): string {
+  const json = plain(JSON.stringify(value) ?? 'null');
+  return json.length <= longest ? json : `${json.slice(0, longest - 1)}…(${json.length})`;
+}
+
 /** A reader that has seen enough (`| head`) is no error. */
 export function endQuietlyWhenNobodyReads(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {

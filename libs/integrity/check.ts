@@ -51,7 +51,10 @@ export interface CheckDefinition {
 export type Accept = 'model' | 'journal';
 
 /** What repairing one violation would do, in a sentence; or why it cannot be done. `keep`: the violation stays, and is accepted as it is. */
-export type Plan = { readonly does: string; readonly keep?: boolean } | { readonly refused: string };
+export type SettledPlan = { readonly does: string; readonly keep?: boolean } | { readonly refused: string };
+
+/** Or what it would do depends on which side is believed, which nobody has said yet; and what to say to somebody who has it done. */
+export type Plan = SettledPlan | { readonly either: Readonly<Record<Accept, SettledPlan>>; readonly undecided: string };
 
 /** What repairs work with. */
 export interface RepairTools {
@@ -66,7 +69,7 @@ export interface Check {
   /** It cannot be looked at in parts: one look is all of it. */
   readonly whole: boolean;
   find(look: Look): Promise<Looked>;
-  /** Throws `invalid` when it has to be told what to believe, or is told what makes no sense. */
+  /** Throws `invalid` when it is told to believe what makes no sense. */
   plan(found: Found, accept: Accept | undefined): Plan;
   /** Repairs what its plans said, all or nothing. What is accepted as it is needs no repair. */
   apply(tools: RepairTools, actor: Actor, found: readonly Found[], accept: Accept | undefined): Promise<void>;

@@ -1,4 +1,4 @@
-import { type ConnectionSource, KernelError, type Queryable } from '#libs/database';
+import type { ConnectionSource, Queryable } from '#libs/database';
 import { within } from '#libs/projection';
 import { asActor } from './as-actor.ts';
 import { type Accept, type Check, type Found, type Look, type Looked, type Plan, SNAPSHOT } from './check.ts';
@@ -41,13 +41,10 @@ async function find(snapshot: Queryable, resource: string, look: Look): Promise<
 }
 
 function plan({ kind }: Found, accept: Accept | undefined): Plan {
-  if (accept === undefined) {
-    throw new KernelError(
-      'invalid',
-      'a row and its journal differ: say which of them is to be believed, model or journal',
-    );
-  }
-  return { does: PLANS[accept][kind as keyof (typeof PLANS)[Accept]] };
+  const does = (side: Accept) => ({ does: PLANS[side][kind as keyof (typeof PLANS)[Accept]] });
+  if (accept !== undefined) return does(accept);
+  const undecided = 'a row and its journal differ: say which of them is to be believed, model or journal';
+  return { either: { model: does('model'), journal: does('journal') }, undecided };
 }
 
 const PLANS = {

@@ -1,4 +1,4 @@
-export type { Accept, Check, CheckDefinition, Found, Look, Looked, Plan } from './check.ts';
+export type { Accept, Check, CheckDefinition, Found, Look, Looked, Plan, SettledPlan } from './check.ts';
 export { FINDING_STATES, type FindingRow, type FindingState, finding } from './finding.ts';
 export { countFindings, type FindingFilter, type FindingView, listFindings } from './findings.queries.ts';
 export { getFinding, type Recorded } from './findings.ts';

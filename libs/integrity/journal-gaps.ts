@@ -1,6 +1,15 @@
-import { type ConnectionSource, KernelError, type Queryable } from '#libs/database';
+import type { ConnectionSource, Queryable } from '#libs/database';
 import { within } from '#libs/projection';
-import { type Accept, type Check, type Found, type Look, type Looked, type Plan, SNAPSHOT } from './check.ts';
+import {
+  type Accept,
+  type Check,
+  type Found,
+  type Look,
+  type Looked,
+  type Plan,
+  type SettledPlan,
+  SNAPSHOT,
+} from './check.ts';
 import { type Gap, gapPage, gapsAt, gapsBetween } from './journal-gaps.queries.ts';
 
 /** Entries of a journal whose values are gone, and values whose entry is gone: somebody has written to the journal itself. */
@@ -37,13 +46,14 @@ function toFound({ tid, id, change, fields }: Gap): Found {
   return { ...about, kind: 'extra_history', expected: null, actual: fields };
 }
 
-function plan({ kind, since }: Found, accept: Accept | undefined): Plan {
-  if (accept === undefined) {
-    throw new KernelError(
-      'invalid',
-      'what the journal has lost cannot be repaired: --accept model keeps the finding as accepted, with the reason',
-    );
-  }
+function plan(found: Found, accept: Accept | undefined): Plan {
+  if (accept !== undefined) return settledPlan(found, accept);
+  const undecided =
+    'what the journal has lost cannot be repaired: --accept model keeps the finding as accepted, with the reason';
+  return { either: { model: settledPlan(found, 'model'), journal: settledPlan(found, 'journal') }, undecided };
+}
+
+function settledPlan({ kind, since }: Found, accept: Accept): SettledPlan {
   if (accept === 'model') return { does: `accepts it: the journal stays as it is`, keep: true };
   const lost = kind === 'no_journal' ? `who made the change ${since} and when` : `the values of the change ${since}`;
   const refused =

@@ -88,6 +88,7 @@ async function repairPage(
   const planned = open.map((one) => ({ ...one, plan: check.plan(one.found, accept) }));
   const repairs = planned.map(({ found, plan }) => ({ check, found, plan }));
   if (!apply || planned.length === 0) return repairs.map((one) => ({ ...one, outcome: 'planned' as const }));
+  for (const { plan } of planned) if ('either' in plan) throw new KernelError('invalid', plan.undecided);
   const mended = planned.filter(({ plan }) => 'does' in plan && !plan.keep);
   const kept = planned.filter(({ plan }) => 'does' in plan && plan.keep === true);
   if (mended.length > 0) {

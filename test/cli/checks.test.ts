@@ -57,7 +57,9 @@ it('verify ends with 1 and a line for each difference; repair shows what it woul
     'ticket status',
     'wiki text',
   ]);
-  expect(all.stderr).toContain('2 differences');
+  expect(all.stderr).toMatch(
+    /2 differences\nWhat can be done.*:\n {2}tidemark repair --resource ticket\n {2}tidemark repair --resource wiki\n$/,
+  );
   const page = await tidemark('verify', '--resource', 'wiki');
   const [wiki] = lines(page.stdout);
   expect([page.end, wiki]).toEqual([
@@ -67,6 +69,13 @@ it('verify ends with 1 and a line for each difference; repair shows what it woul
       ...{ field: 'text', kind: 'wrong', expected: 't', actual: 'x', since_tid: expect.any(Number) },
     },
   ]);
+  expect(await tidemark('repair', '--finding', String(wiki.finding))).toEqual({
+    end: 1,
+    stdout: expect.stringContaining(
+      `planned: --accept journal writes the journal's value into the row; --accept model journals the table's value\n`,
+    ),
+    stderr: 'nothing was changed: --accept, --reason and --apply do it\n',
+  });
   const finding = ['repair', '--finding', String(wiki.finding), '--accept', 'journal'];
   expect(await tidemark(...finding)).toEqual({
     end: 1,
@@ -82,6 +91,8 @@ it('verify ends with 1 and a line for each difference; repair shows what it woul
   expect(lines(history.stdout).flat()[0]).toMatchObject({
     ...{ author: userInfo().username, comment: 'a slip of the hand' },
   });
+  const undecided = await tidemark('repair', '--resource', 'ticket', '--reason', 'it is so', '--apply');
+  expect([undecided.end, undecided.stderr]).toEqual([2, expect.stringContaining('which of them is to be believed')]);
   const status = ['repair', '--resource', 'ticket', '--accept', 'model', '--reason', 'it is so', '--apply'];
   expect((await tidemark(...status)).end).toBe(0);
   expect(await tidemark(...status)).toEqual({ end: 0, stdout: '', stderr: 'nothing is different\n' });

@@ -28,7 +28,7 @@ export async function repaired(
   await kernel.integrity.repair(choice, {
     ...{ actor: OPERATOR, apply: true, ...options },
     onRepair: ({ check, found: one, plan, outcome }) => {
-      const what = 'does' in plan ? plan.does : plan.refused;
+      const what = 'does' in plan ? plan.does : 'refused' in plan ? plan.refused : 'either';
       lines.push(`${check.name} ${one.id} ${one.field ?? ''} ${one.kind}: ${what}: ${outcome}`);
     },
   });

@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os';
 import { KernelError } from '#libs/database';
-import type { Accept, Repair, RepairChoice } from '#libs/integrity';
-import { differenceLine } from '../difference-line.ts';
+import type { Accept, Plan, Repair, RepairChoice } from '#libs/integrity';
+import { differenceLine, differenceText } from '../difference-line.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type ReaderOptions, withReader } from '../open.ts';
 import { plain, print, printJson, say } from '../output.ts';
@@ -22,14 +22,18 @@ export async function repair(_context: Context, options: RepairFlags): Promise<n
   const choice = choiceOf(options);
   const { accept, reason, apply = false, json } = options;
   if (apply && !reason?.trim()) throw new KernelError('invalid', 'a repair needs a reason: --reason TEXT');
+  let undecided = false;
   return withReader(options, async ({ kernel: { integrity } }) => {
     const { differences, done } = await integrity.repair(choice, {
       ...{ actor: { author: userInfo().username, comment: reason ?? null }, accept, apply },
-      onRepair: (one) => (json ? printJson(repairJson(one)) : print(repairText(one))),
+      onRepair: (one) => {
+        undecided ||= 'either' in one.plan;
+        return json ? printJson(repairJson(one)) : print(repairText(one));
+      },
     });
     if (differences === 0) say('nothing is different');
     else if (apply) say(`${done} of ${differences} differences are repaired`);
-    else say('nothing was changed: --apply does it');
+    else say(`nothing was changed: ${undecided ? '--accept, --reason and --apply do' : '--apply does'} it`);
     return differences > done ? EXIT.findings : EXIT.done;
   });
 }
@@ -45,14 +49,20 @@ function choiceOf({ finding, resource, id, projection }: RepairFlags): RepairCho
 function repairJson({ check, found, plan, outcome }: Repair) {
   return {
     ...differenceLine(check, found),
-    ...('does' in plan ? { does: plan.does } : { refused: plan.refused }),
+    ...('either' in plan ? { either: plan.either } : 'does' in plan ? { does: plan.does } : { refused: plan.refused }),
     outcome,
   };
 }
 
 function repairText({ check, found, plan, outcome }: Repair): string {
-  const { id, field, kind, expected, actual } = found;
-  const what = [check.resource, id, field].filter((part) => part).join(' ');
-  const values = `should be ${JSON.stringify(expected)}, is ${JSON.stringify(actual)}`;
-  return plain(`${what}: ${kind}, ${values}. ${outcome}: ${'does' in plan ? plan.does : plan.refused}`);
+  return plain(`${differenceText(check, found)}. ${outcome}: ${planText(plan)}`);
+}
+
+function planText(plan: Plan): string {
+  if ('does' in plan) return plan.does;
+  if ('refused' in plan) return plan.refused;
+  const sides = (['journal', 'model'] satisfies Accept[]).map(
+    (side) => `--accept ${side} ${planText(plan.either[side])}`,
+  );
+  return sides.join('; ');
 }
