@@ -54,36 +54,51 @@ async function count(text: string): Promise<number> {
 }
 
 // "Between commit and validation" is made as long as it takes: validations wait for a table that somebody holds.
-it('a server that is killed between commits and validations leaves each of these to another one', async () => {
-  const ids = await tasks();
-  const first = await serve();
-  await serve();
+async function killedBetween(server: ServerProcess, ids: readonly string[], status: string): Promise<void> {
+  const before = await count('propagation');
   const holder = await owner.connect();
   await holder.query('BEGIN');
   await holder.query('LOCK TABLE inconsistent_entity IN ACCESS EXCLUSIVE MODE');
   try {
-    const updates = ids.slice(1).map((task_id) => ({ task_id, status: 'wip' }));
+    const updates = ids.slice(1).map((task_id) => ({ task_id, status }));
     const put = async (path: string, body: object) => {
       const headers = { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' };
-      const { status } = await fetch(`${first.url}${path}`, { method: 'PUT', headers, body: JSON.stringify(body) });
-      expect([path, status]).toEqual([path, 200]);
+      const answer = await fetch(`${server.url}${path}`, { method: 'PUT', headers, body: JSON.stringify(body) });
+      expect([path, answer.status]).toEqual([path, 200]);
     };
-    await put(`/tasks/${ids[0]}/status`, { status: 'wip' });
+    await put(`/tasks/${ids[0]}/status`, { status });
     await put('/tasks/bulk/status', { updates });
     const waiting = `pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%inconsistent_entity%'`;
     await waitUntil(async () => (await count(waiting)) > 0, 'a validation has begun');
-    await endProcess(first, 'SIGKILL');
-    expect(await count('propagation')).toBe(0);
+    const taken = `tidemark.effects e JOIN tidemark.processes p ON p.lease = e.holder WHERE p.pid = ${server.started.process.pid}`;
+    await waitUntil(async () => (await count(taken)) === TASKS, 'it is this server that validates');
+    await endProcess(server, 'SIGKILL');
+    expect(await count('propagation')).toBe(before);
   } finally {
     await holder.query('ROLLBACK');
     holder.release();
   }
-  await waitUntil(async () => (await count('propagation')) >= TASKS, 'each change is told of', 60_000);
+}
+
+async function told(of: number): Promise<unknown[]> {
+  await waitUntil(async () => (await count('propagation')) >= of, 'each change is told of', 60_000);
   const open = `tidemark.effects WHERE listener = 'task-propagation' AND state NOT IN ('done', 'discarded')`;
   await waitUntil(async () => (await count(open)) === 0, 'nothing is left to do', 60_000);
   const { rows } = await owner.query(
-    'SELECT task_id::text AS id, old_status, new_status, consistency_valid FROM propagation ORDER BY task_id',
+    'SELECT task_id::text AS id, old_status, new_status, consistency_valid FROM propagation ORDER BY new_status, task_id',
   );
-  const told = { old_status: 'todo', new_status: 'wip', consistency_valid: true };
-  expect(rows).toEqual(ids.toSorted((a, b) => Number(a) - Number(b)).map((id) => ({ id, ...told })));
+  return rows;
+}
+
+it('a server that is killed between commits and validations leaves each of these to another one, or to the next', async () => {
+  const ids = (await tasks()).toSorted((a, b) => Number(a) - Number(b));
+  const changes = (old_status: string, new_status: string) =>
+    ids.map((id) => ({ id, old_status, new_status, consistency_valid: true }));
+  const [first, second] = [await serve(), await serve()];
+  await killedBetween(first, ids, 'wip');
+  expect(await told(TASKS)).toEqual(changes('todo', 'wip'));
+  await killedBetween(second, ids, 'review');
+  expect(await count('propagation')).toBe(TASKS);
+  await serve();
+  expect(await told(2 * TASKS)).toEqual([...changes('wip', 'review'), ...changes('todo', 'wip')]);
 }, 180_000);
