@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Database } from '#libs/database';
 import { createKernel, type Kernel } from '#libs/kernel';
-import { compare, compareWithin } from '#libs/projection';
+import { compare, compareRebuilt, compareWithin, rebuild } from '#libs/projection';
 import {
   changeStatuses,
   changeTask,
@@ -13,7 +13,9 @@ import {
   readProgress,
   recordKinds,
   resources,
+  taskCycleTimeProjection,
 } from '#libs/resources';
+import { pastTriggers } from '../support/past-triggers.ts';
 import { joe, type ProductionFixture, productionFixture } from './production-fixture.ts';
 
 let p: ProductionFixture;
@@ -201,5 +203,22 @@ describe('the projections', () => {
       { status: 'todo', visits: 1, milliseconds: t1 - t0 },
       { status: 'wip', visits: 2, milliseconds: t2 - t1 + t4 - t3 },
     ]);
+  });
+
+  it('do not count a task of which the journal has lost where it was', async () => {
+    const task = await p.fresh();
+    await p.change(task, { status: 'wip' });
+    await p.caughtUp();
+    await pastTriggers(
+      { owner: p.owner, tables: ['task_history'] },
+      `DELETE FROM task_history h USING task_journal j
+         WHERE h.id = '${task.id}' AND h.field = 'status' AND (j.tid, j.id, j.change) = (h.tid, h.id, 'CREATE')`,
+    );
+    const { differences } = await compareRebuilt(p.database, taskCycleTimeProjection);
+    expect(differences).toContainEqual(
+      expect.objectContaining({ table: 'task_cycle_position', id: [Number(task.id)], kind: 'extra' }),
+    );
+    await rebuild(p.database, taskCycleTimeProjection);
+    expect((await compareRebuilt(p.database, taskCycleTimeProjection)).differences).toEqual([]);
   });
 });

@@ -50,18 +50,17 @@ function stayed(positions: Map<string, Position>, moves: readonly JournalEntry[]
     // times are not monotone along the journal
     const at = before && before.since > time ? before.since : time;
     if (before) addStay(stays, before, at);
-    if (change === 'DELETE') positions.delete(id);
-    else {
-      const now = {
-        ...before,
-        ...Object.fromEntries(
-          FIELDS.flatMap((name) => (Object.hasOwn(values, name) ? [[name, String(values[name])]] : [])),
-        ),
-      };
-      positions.set(id, { ...(now as Position), task_id: id, since: at });
-    }
+    const said = FIELDS.flatMap((name) => (Object.hasOwn(values, name) ? [[name, String(values[name])]] : []));
+    const now: Partial<Position> = { ...before, ...Object.fromEntries(said), task_id: id, since: at };
+    if (change !== 'DELETE' && isWhole(now)) positions.set(id, now);
+    else positions.delete(id);
   }
   return [...stays.values()];
+}
+
+/** A journal that has lost values, by whatever accident, does not tell where a task was: then nothing is added. */
+function isWhole(position: Partial<Position>): position is Position {
+  return FIELDS.every((name) => position[name] !== undefined);
 }
 
 function addStay(stays: Map<string, Stay>, { project_id, task_type, status, since }: Position, until: string): void {
