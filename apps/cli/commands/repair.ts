@@ -61,8 +61,9 @@ function repairText({ check, found, plan, outcome }: Repair): string {
 function planText(plan: Plan): string {
   if ('does' in plan) return plan.does;
   if ('refused' in plan) return plan.refused;
-  const sides = (['journal', 'model'] satisfies Accept[]).map(
-    (side) => `--accept ${side} ${planText(plan.either[side])}`,
-  );
+  const sides = (['journal', 'model'] satisfies Accept[]).map((side) => {
+    const does = plan.either[side];
+    return `--accept ${side} ${'does' in does ? does.does : `is refused: ${does.refused}`}`;
+  });
   return sides.join('; ');
 }

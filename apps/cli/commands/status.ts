@@ -70,7 +70,10 @@ function projectionText(row: ProjectionRow, processes: readonly ProcessStatus[])
     process && `by ${process.host}:${process.pid}`,
     rebuilding !== null && `a rebuild has come to ${rebuilding}`,
   ];
-  const trouble = error === null ? '' : `\n  it fails of "${plain(error).slice(0, 200)}" since ${failed}`;
+  const trouble =
+    error === null
+      ? ''
+      : `\n  it fails of "${plain(error).slice(0, 200)}" since ${failed}: tidemark verify --projection ${name}`;
   return `${parts.filter((part) => part).join(', ')}${trouble}`;
 }
 
