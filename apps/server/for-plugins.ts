@@ -1,6 +1,9 @@
 // What `import … from 'tidemark/server'` gives to plugins: the server's own resources, and listeners that are told what happened to them. It loads neither Nest nor the server.
 export {
   type CalledAs,
+  type ConsistencyRule,
+  type JudgedEntity,
+  type JudgedTask,
   type ListeningOptions,
   type OldValues,
   type Page,

@@ -48,8 +48,7 @@ export async function startServer({ kernel, config, log, workflow, ...options }:
   const metrics = new ServerMetrics(kernel, streams, limits);
   const names = kernel.dispatcher.cache(pageNames);
   const prefixes = kernel.dispatcher.cache(interMap);
-  const { database } = kernel;
-  kernel.listen(propagationListener({ database, waitFor: (tid, options) => kernel.waitFor(tid, options) }));
+  kernel.listen(propagationListener({ validating: kernel, waitFor: (tid, options) => kernel.waitFor(tid, options) }));
   const endMail = sendMail(kernel, config, log);
   const webhooks = new Webhooks(kernel, config);
   const adapter = fastifyAdapter({

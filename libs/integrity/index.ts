@@ -4,5 +4,6 @@ export { countFindings, type FindingFilter, type FindingView, listFindings } fro
 export { getFinding, type Recorded } from './findings.ts';
 export { type CheckChoice, Integrity, type IntegrityOptions, type RepairChoice } from './integrity.ts';
 export type { Repair, Repaired, RepairOptions } from './repair.ts';
+export { type Judgement, type RuleDefinition, Rules, type Violation } from './rules.ts';
 export type { CheckStatus } from './schedule.ts';
 export type { Verified, VerifyOptions } from './verify.ts';

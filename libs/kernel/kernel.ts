@@ -4,7 +4,7 @@ import { Permissions, type PermissionTable } from '#libs/access';
 import { type Connection, type Database, KernelError, kyselyOver, translate } from '#libs/database';
 import { Dispatcher, type Log } from '#libs/dispatch';
 import { EffectLedger, type EffectListener } from '#libs/effects';
-import { type CheckDefinition, Integrity } from '#libs/integrity';
+import { type CheckDefinition, Integrity, type RuleDefinition, Rules } from '#libs/integrity';
 import {
   type Actor,
   actorSetting,
@@ -38,6 +38,8 @@ export type KernelOptions<DB> = DatabaseSource<DB> & {
   readonly projections?: readonly Projection[];
   /** Checks beside those that every kernel has. */
   readonly checks?: readonly CheckDefinition[];
+  /** Rules in code, beside those that projects have as data. */
+  readonly consistencyRules?: readonly RuleDefinition[];
   /** How many rows a second all processes together check by themselves; default 0: none. */
   readonly checkRowsPerSecond?: number;
 };
@@ -56,6 +58,7 @@ export class Kernel<DB = unknown> implements Writer<DB> {
   readonly effects: EffectLedger;
   readonly projections: Projections;
   readonly integrity: Integrity;
+  readonly rules: Rules;
   /** Who may do what here. */
   readonly permissions: Permissions;
   readonly #coalescer: Coalescer | undefined;
@@ -72,11 +75,13 @@ export class Kernel<DB = unknown> implements Writer<DB> {
       permissions,
       projections = [],
       checks = [],
+      consistencyRules = [],
       checkRowsPerSecond = 0,
       effectKeepDays,
       ...source
     } = options;
     this.resources = byName(resources);
+    this.rules = new Rules(consistencyRules, log);
     this.permissions = new Permissions(permissions);
     const { database, opened } = openSource<DB>(source as DatabaseSource<DB>, { name, log });
     this.database = database;

@@ -111,7 +111,8 @@ async function open<DB>(
     const { permissions } = plugins;
     const kernel = createKernel<DB>({
       ...{ database, resources: all, projections: followed, permissions, log, effectKeepDays: config.effectKeepDays },
-      ...{ checks: plugins.checks, checkRowsPerSecond: config.checkRowsPerSecond },
+      ...{ checks: plugins.checks, consistencyRules: plugins.consistencyRules },
+      ...{ checkRowsPerSecond: config.checkRowsPerSecond },
       ...(name === undefined ? {} : { name }),
     });
     return {

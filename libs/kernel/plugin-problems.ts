@@ -12,7 +12,8 @@ const PARTS: Readonly<Record<string, Check>> = {
   resources: (resources) => itemProblems('resources', resources, resourceProblems),
   projections: (projections) => itemProblems('projections', projections, projectionProblems),
   permissions: (table) => entryProblems('permissions', table, permissionProblems),
-  checks: checksProblems,
+  checks: (checks) => namedProblems('checks', checks, checkProblems),
+  consistencyRules: (rules) => namedProblems('consistencyRules', rules, ruleProblems),
   listeners: (listeners) => (typeof listeners === 'function' ? [] : listenersProblems(listeners)),
 };
 
@@ -31,17 +32,14 @@ export function definitionProblems(definition: unknown): string[] {
 
 /** The same about a list of listeners, also when a function has made it. */
 export function listenersProblems(listeners: unknown): string[] {
-  const problems = itemProblems('listeners', listeners, listenerProblems);
-  return problems.length > 0 ? problems : twinProblems('listeners', listeners as { name: string }[]);
+  return namedProblems('listeners', listeners, listenerProblems);
 }
 
-function checksProblems(checks: unknown): string[] {
-  const problems = itemProblems('checks', checks, checkProblems);
-  return problems.length > 0 ? problems : twinProblems('checks', checks as { name: string }[]);
-}
-
-function twinProblems(what: string, named: readonly { name: string }[]): string[] {
-  const names = named.map(({ name }) => name);
+/** About a list of what has a name of its own. */
+function namedProblems(what: string, named: unknown, check: Check): string[] {
+  const problems = itemProblems(what, named, check);
+  if (problems.length > 0) return problems;
+  const names = (named as { name: string }[]).map(({ name }) => name);
   const twice = new Set(names.filter((name, n) => names.indexOf(name) !== n));
   return [...twice].map((name) => `two ${what} are called ${name}.`);
 }
@@ -103,6 +101,15 @@ function checkProblems(check: unknown): string[] {
   if (typeof find !== 'function') return [`the check ${name} has no find(db, look).`];
   if (repair === undefined || typeof repair === 'function') return [];
   return [`the repair of the check ${name} is ${shown(repair)}: it has to be a function.`];
+}
+
+function ruleProblems(rule: unknown): string[] {
+  if (!isObject(rule)) return [`consistencyRules holds ${shown(rule)}, which is no rule.`];
+  const { name, description, judge } = rule;
+  if (!isPartName(name)) return [partNameProblem('rule', name)];
+  if (typeof judge !== 'function') return [`the rule ${name} has no judge(entity, tasks).`];
+  if (description === undefined || typeof description === 'string') return [];
+  return [`the description of the rule ${name} is ${shown(description)}: it has to be text.`];
 }
 
 function isPartName(name: unknown): name is string {

@@ -2,7 +2,7 @@ import type { PermissionTable } from '#libs/access';
 import { KernelError } from '#libs/database';
 import type { Log } from '#libs/dispatch';
 import type { EffectListener } from '#libs/effects';
-import type { CheckDefinition } from '#libs/integrity';
+import type { CheckDefinition, RuleDefinition } from '#libs/integrity';
 import type { Resource } from '#libs/journal';
 import type { Projection } from '#libs/projection';
 import type { Kernel } from './kernel.ts';
@@ -48,6 +48,8 @@ export interface PluginDefinition<S extends PluginSettings = PluginSettings> {
   readonly permissions?: PermissionTable;
   /** Called `<plugin>.<check>`: rules about the data, which run with those that Tidemark has itself. */
   readonly checks?: readonly CheckDefinition[];
+  /** Called `<plugin>.<rule>`: what validations of shots and assets judge, beside the rules of projects. See `ConsistencyRule` of tidemark/server. */
+  readonly consistencyRules?: readonly RuleDefinition[];
   /** Called `<plugin>.<listener>` in the ledger. A function is called once, when a server starts, which fails when it throws. */
   readonly listeners?: Listeners | ((start: PluginStart<S>) => Listeners | Promise<Listeners>);
 }

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { Permissions, type PermissionTable } from '#libs/access';
 import type { Log } from '#libs/dispatch';
 import type { EffectListener } from '#libs/effects';
-import type { CheckDefinition } from '#libs/integrity';
+import type { CheckDefinition, RuleDefinition } from '#libs/integrity';
 import type { Resource } from '#libs/journal';
 import type { PluginMigrations } from '#libs/migrations';
 import { type Projection, tablesOf } from '#libs/projection';
@@ -44,12 +44,20 @@ export class Plugins {
   readonly migrations: readonly PluginMigrations[];
   /** Under their full names. */
   readonly checks: readonly CheckDefinition[];
+  /** Under their full names, too. */
+  readonly consistencyRules: readonly RuleDefinition[];
 
   constructor(loaded: readonly LoadedPlugin[]) {
     this.loaded = loaded;
     this.permissions = mergePermissions(loaded);
     this.checks = loaded.flatMap(({ plugin: { name, checks = [] } }) =>
       checks.map((check) => underName(`${name}.${check.name}`, check)),
+    );
+    this.consistencyRules = loaded.flatMap(({ plugin: { name, consistencyRules = [] } }) =>
+      consistencyRules.map((rule) => ({
+        ...{ name: `${name}.${rule.name}`, judge: rule.judge.bind(rule) },
+        ...(rule.description !== undefined && { description: rule.description }),
+      })),
     );
     this.migrations = loaded.flatMap(({ plugin: { name, migrations: folder } }) =>
       folder === undefined ? [] : [{ plugin: name, folder: folder instanceof URL ? fileURLToPath(folder) : folder }],

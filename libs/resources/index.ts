@@ -24,6 +24,7 @@ export {
 export * from './production/consistency-report.ts';
 export * from './production/entity-list.queries.ts';
 export * from './production/entity-task-status.projection.ts';
+export type { ConsistencyRule, JudgedEntity, JudgedTask } from './production/judge-entity.ts';
 export * from './production/project-progress.projection.ts';
 export {
   consistencyRepair,

@@ -18,7 +18,7 @@ export type {
   Log,
 } from '#libs/dispatch';
 export type { Effect, EffectListener, EffectListener as Listener } from '#libs/effects';
-export type { Accept, CheckDefinition, Found, Look, Looked } from '#libs/integrity';
+export type { Accept, CheckDefinition, Found, Look, Looked, RuleDefinition, Violation } from '#libs/integrity';
 export {
   type Actor,
   type Change,

@@ -85,6 +85,16 @@ const BEFORE_THE_DATABASE: [what: string, file: string, sentence: string | RegEx
     named('p', `checks: [1, 2].map(() => ({ name: 'x', resource: 'y', find() {} }))`),
     'two checks are called x.',
   ],
+  [
+    'a rule that judges nothing',
+    named('p', `consistencyRules: [{ name: 'x' }]`),
+    'the rule x has no judge(entity, tasks).',
+  ],
+  [
+    'two rules of one name',
+    named('p', `consistencyRules: [1, 2].map(() => ({ name: 'x', judge() {} }))`),
+    'two consistencyRules are called x.',
+  ],
   ['projections that are no list', named('p', "projections: 'all'"), 'projections is "all": it has to be an array.'],
   ['a name that is none', named('My Plugin'), 'name is "My Plugin"'],
   [

@@ -37,7 +37,7 @@ const bypass = (...statements: string[]) =>
   pastTriggers({ owner: f.owner, tables: ['task', 'task_journal', 'task_history'] }, ...statements);
 
 async function validate(id = shot): Promise<Validation> {
-  const [one] = await validateEntities(f.database, [{ entity_type: 'shot', entity_id: id }], { patience: 0 });
+  const [one] = await validateEntities(f.kernel, [{ entity_type: 'shot', entity_id: id }], { patience: 0 });
   return (one as { validation: Validation }).validation;
 }
 
@@ -211,7 +211,7 @@ it('a report tells each entity once, also those of which only the projection kno
   );
   const all = { kind: 'all but', projects: [] } as const;
   const told: Validation[] = [];
-  for await (const page of reportConsistency(f.database, { readable: all })) told.push(...page);
+  for await (const page of reportConsistency(f.kernel, { readable: all })) told.push(...page);
   const { rows } = await f.database.query<{ key: string }>(
     `SELECT entity_type || entity_id AS key FROM (SELECT 'asset' AS entity_type, id AS entity_id FROM asset UNION ALL
        SELECT 'shot', id FROM shot UNION ALL VALUES ('asset', 999999), ('shot', 999999)) e`,
@@ -221,6 +221,6 @@ it('a report tells each entity once, also those of which only the projection kno
   );
   expect(told.filter(({ entity_id }) => entity_id === '999999').map(({ valid }) => valid)).toEqual([false, false]);
   await bypass('DELETE FROM entity_task_status WHERE entity_id = 999999');
-  const none = reportConsistency(f.database, { readable: { kind: 'only', projects: [] } });
+  const none = reportConsistency(f.kernel, { readable: { kind: 'only', projects: [] } });
   expect((await none.next()).done).toBe(true);
 });

@@ -130,7 +130,7 @@ it('1,425 real transitions: live, rebuilt and validated they come to the counts 
     await p.caughtUp();
     expect([commit, await told()]).toEqual([commit, { rows: expected, entities: expected, progress: expected }]);
     const entities = [...assets.values()].map((entity_id) => ({ entity_type: 'asset' as const, entity_id }));
-    const judged = (await validateEntities(p.database, entities)).map(({ validation }) => validation);
+    const judged = (await validateEntities(p.kernel, entities)).map(({ validation }) => validation);
     expect(judged.filter(({ valid }) => !valid)).toEqual([]);
     const shown = judged.filter(({ task_count }) => task_count > 0);
     expect(shown).toHaveLength(Object.values(expected).reduce((sum, count) => sum + count, 0));

@@ -31,7 +31,7 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
-interface ServerOptions extends Pick<KernelOptions<unknown>, 'permissions' | 'projections'> {
+interface ServerOptions extends Pick<KernelOptions<unknown>, 'permissions' | 'projections' | 'consistencyRules'> {
   readonly resources?: readonly Resource[];
   readonly limits?: Partial<Limits>;
   readonly workflow?: Workflow;

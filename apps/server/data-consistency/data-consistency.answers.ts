@@ -15,7 +15,10 @@ export const TaskIdParam = word.meta({ description: 'The id of a task', examples
 const Inconsistency = z
   .object({
     kind: z.enum(['missing', 'extra', 'wrong', 'duplicate', 'stale']),
-    field: word.meta({ description: 'Such as `task_status.comp`, `task_details.7.priority`, `tasks.7.status`' }),
+    field: word.meta({
+      description:
+        'Such as `task_status.comp`, `task_details.7.priority`, `tasks.7.status`, or what a rule of a plugin says',
+    }),
     ...{ expected: z.unknown(), actual: z.unknown() },
     source: z.enum(['projection', 'journal', 'rule']).meta({ description: 'What disagrees with the tasks' }),
   })

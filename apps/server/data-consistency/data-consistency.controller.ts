@@ -74,7 +74,8 @@ export class DataConsistencyController {
   @Allow('consistency', 'read')
   @Describe('validateEntity', {
     summary: 'Validate a shot or an asset',
-    description: 'Compares what the projection shows of it with its tasks, their journal and the rules of its project.',
+    description:
+      'Compares what the projection shows of it with its tasks, their journal, the rules of its project and those of plugins.',
     params: { entity_type: EntityTypeParam, entity_id: EntityIdParam },
     ...{ answers: { 200: ValidationAnswer }, errors: [404] },
   })
@@ -136,7 +137,7 @@ export class DataConsistencyController {
   })
   async report(@Query({ schema: ScopeQuery }) asked: Scope, @CurrentCaller() caller: Caller) {
     const scope = await this.#scope(asked.project_id, caller, 'read');
-    return reportStream(scope.project_id ?? null, reportConsistency(this.kernel.database, scope));
+    return reportStream(scope.project_id ?? null, reportConsistency(this.kernel, scope));
   }
 
   @Get('health')

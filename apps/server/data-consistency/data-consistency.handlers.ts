@@ -36,7 +36,7 @@ export class ValidateEntitiesHandler implements IQueryHandler<ValidateEntities> 
   constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
 
   execute({ entities }: ValidateEntities) {
-    return validateEntities(this.kernel.database, entities);
+    return validateEntities(this.kernel, entities);
   }
 }
 
@@ -84,7 +84,7 @@ export class PropagateTaskHandler implements ICommandHandler<PropagateTask> {
   constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
 
   execute({ mutation, taskId }: PropagateTask) {
-    return propagateTask(this.kernel.database, taskId, mutation.writer.database);
+    return propagateTask(this.kernel, taskId, mutation.writer.database);
   }
 }
 
@@ -105,7 +105,7 @@ export class RepairConsistencyHandler implements ICommandHandler<RepairConsisten
   constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
 
   async execute({ mutation, scope, found: given, dryRun }: RepairConsistency): Promise<Repaired> {
-    const found = given?.filter(isInconsistent) ?? (await findInconsistent(this.kernel.database, scope));
+    const found = given?.filter(isInconsistent) ?? (await findInconsistent(this.kernel, scope));
     if (dryRun) return { tid: null, ...planRepair(found) };
     return inTransaction(this.kernel, mutation, (tx) => repairEntities(tx, mutation.actor, found));
   }

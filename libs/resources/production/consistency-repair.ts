@@ -1,4 +1,3 @@
-import type { ConnectionSource, Queryable } from '#libs/database';
 import type { Actor, Writer } from '#libs/journal';
 import { holdCheckpoint } from '#libs/projection';
 import { type EntityScope, enterFindings, keyOf } from './consistency.queries.ts';
@@ -6,7 +5,7 @@ import type { EntityKey, Inconsistency } from './consistency.ts';
 import { recomputeEntities } from './consistency-repair.queries.ts';
 import { entityTaskStatusProjection } from './entity-task-status.projection.ts';
 import { consistencyRepair } from './project-rules.ts';
-import type { Validated, Validation } from './validate-entities.ts';
+import type { Validated, Validating, Validation } from './validate-entities.ts';
 import { validateScope } from './validate-scope.ts';
 
 /** An entity whose projection differs from its tasks, and how. */
@@ -26,12 +25,9 @@ export interface Repaired {
 }
 
 /** The entities of a scope that are inconsistent. */
-export async function findInconsistent(
-  database: ConnectionSource & Queryable,
-  scope: EntityScope,
-): Promise<Validated[]> {
+export async function findInconsistent(validating: Validating, scope: EntityScope): Promise<Validated[]> {
   const found: Validated[] = [];
-  for await (const page of validateScope(database, scope)) found.push(...page.filter(isInconsistent));
+  for await (const page of validateScope(validating, scope)) found.push(...page.filter(isInconsistent));
   return found;
 }
 

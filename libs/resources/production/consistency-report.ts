@@ -1,15 +1,14 @@
-import type { ConnectionSource, Queryable } from '#libs/database';
 import type { EntityScope } from './consistency.queries.ts';
-import type { ValidateOptions, Validation } from './validate-entities.ts';
+import type { ValidateOptions, Validating, Validation } from './validate-entities.ts';
 import { validateScope } from './validate-scope.ts';
 
 /** The verdict on each entity of a scope, a page at a time. */
 export async function* reportConsistency(
-  database: ConnectionSource & Queryable,
+  validating: Validating,
   scope: EntityScope,
   options: ValidateOptions = {},
 ): AsyncGenerator<Validation[], void> {
-  for await (const page of validateScope(database, scope, options)) yield page.map(({ validation }) => validation);
+  for await (const page of validateScope(validating, scope, options)) yield page.map(({ validation }) => validation);
 }
 
 /** What the details of a report add up to. */

@@ -7,12 +7,12 @@ export interface EntityKey {
 }
 
 /**
- * One thing in which what is shown of an entity, its tasks, their history and the rules of its project disagree. `stale`: a change that the
+ * One thing in which what is shown of an entity, its tasks, their history and the rules for it disagree. `stale`: a change that the
  * projection has not applied yet explains it.
  */
 export interface Inconsistency {
   readonly kind: 'missing' | 'extra' | 'wrong' | 'duplicate' | 'stale';
-  /** `task_status.<type>`, `task_details.<task>`, `task_details.<task>.<field>`; `entity_task_status`: the row as a whole; `tasks.<task>.status`. */
+  /** `task_status.<type>`, `task_details.<task>`, `task_details.<task>.<field>`; `entity_task_status`: the row as a whole; `tasks.<task>.status`; what a rule says. */
   readonly field: string;
   readonly expected: unknown;
   readonly actual: unknown;

@@ -1,4 +1,4 @@
-import { type ConnectionSource, KernelError, type Queryable } from '#libs/database';
+import { KernelError, type Queryable } from '#libs/database';
 import type { EffectListener } from '#libs/effects';
 import type { JournalEntry } from '#libs/journal';
 import type { EntityKey } from './consistency.ts';
@@ -7,13 +7,13 @@ import { findChange, insertPropagation, type Propagation, type StatusChange } fr
 import { noRecord } from './record.queries.ts';
 import { task } from './records.ts';
 import { findTask } from './task.queries.ts';
-import { isDamaged, validateEntities } from './validate-entities.ts';
+import { isDamaged, type Validating, validateEntities } from './validate-entities.ts';
 
 /** What the listener is called that validates changes of statuses. */
 export const PROPAGATION = 'task-propagation';
 
 export interface PropagationOptions {
-  readonly database: ConnectionSource & Queryable;
+  readonly validating: Validating;
   /** Kernel.waitFor. */
   waitFor(tid: number, options: { projections: readonly string[]; timeout: number }): Promise<void>;
 }
@@ -24,13 +24,13 @@ const WAIT_FOR = 5_000;
  * Validates the entity of each task whose status was changed, whoever changed it, once the projection reflects the change, and keeps a record
  * of it: exactly one for each change, as it is written together with the news that the effect is done. What fails is tried again.
  */
-export function propagationListener({ database, waitFor }: PropagationOptions): EffectListener {
-  const validate = gatheredValidation(database);
+export function propagationListener({ validating, waitFor }: PropagationOptions): EffectListener {
+  const validate = gatheredValidation(validating);
   return {
     ...{ name: PROPAGATION, resources: [task.name], fields: ['status'], concurrency: 50 },
     async onPrimary(entry, effect) {
       if (!isStatusChange(entry)) return;
-      const change = await findChange(database, entry);
+      const change = await findChange(validating.database, entry);
       if (!change || change.old_status === change.new_status) return;
       await waitFor(entry.tid, { projections: [entityTaskStatusProjection.name], timeout: WAIT_FOR });
       const consistency_valid = await validate(change);
@@ -50,15 +50,15 @@ function isStatusChange({ change, values }: JournalEntry): boolean {
  * `not_found`.
  */
 export async function propagateTask(
-  database: ConnectionSource & Queryable,
+  validating: Validating,
   id: string,
-  write: Queryable = database,
+  write: Queryable = validating.database,
 ): Promise<Propagation> {
   const found = await findTask(write, id);
   if (!found) throw noRecord(task, id);
   const { project_id, entity_type, entity_id, status } = found.task;
   const last = await findChange(write, { id });
-  const [validated] = await validateEntities(database, [{ entity_type, entity_id }]);
+  const [validated] = await validateEntities(validating, [{ entity_type, entity_id }]);
   if (!validated) throw new KernelError('not_found', `there is no ${entity_type} ${entity_id}`);
   return insertPropagation(write, {
     ...{ task_id: id, project_id, entity_type, entity_id, tid: null },
@@ -70,7 +70,7 @@ export async function propagateTask(
 const MOST = 100;
 
 /** Validations that are asked for while one runs are made together: a bulk change of tasks concerns the same entities. */
-function gatheredValidation(database: ConnectionSource & Queryable): (change: StatusChange) => Promise<boolean> {
+function gatheredValidation(validating: Validating): (change: StatusChange) => Promise<boolean> {
   let waiting: { key: EntityKey; resolve(valid: boolean): void; reject(error: unknown): void }[] = [];
   let running = false;
   const run = async () => {
@@ -80,7 +80,7 @@ function gatheredValidation(database: ConnectionSource & Queryable): (change: St
       waiting = rest;
       try {
         const found = await validateEntities(
-          database,
+          validating,
           some.map(({ key }) => key),
           // what a change under way explains is no damage, and its own propagation validates it
           { patience: 0 },

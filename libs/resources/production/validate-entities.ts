@@ -1,4 +1,5 @@
 import type { ConnectionSource, Queryable } from '#libs/database';
+import type { Rules } from '#libs/integrity';
 import { within } from '#libs/projection';
 import {
   type AskedEntity,
@@ -15,10 +16,11 @@ import {
 import type { EntityKey, Inconsistency } from './consistency.ts';
 import { type EntityTaskStatus, type EntityType, entityTaskStatus } from './entity-task-status.projection.ts';
 import { compareAll, type Journaled, shownOnly } from './journaled-entity.ts';
+import { judgeEntity } from './judge-entity.ts';
 import { brokenRules, type ProjectRule } from './project-rules.ts';
 import { statusKinds } from './task.queries.ts';
 
-/** Whether what is shown of an entity is what its tasks, their journal and the rules of its project say, in one snapshot. */
+/** Whether what is shown of an entity is what its tasks, their journal and the rules for it say, in one snapshot. */
 export interface Validation extends EntityKey, Moment {
   readonly valid: boolean;
   readonly inconsistencies: readonly Inconsistency[];
@@ -32,6 +34,13 @@ export interface Validated {
   readonly project_id: string | null;
   /** It was found inconsistent by an earlier one. */
   readonly known: boolean;
+}
+
+/** What validates: a kernel, say. */
+export interface Validating {
+  readonly database: ConnectionSource & Queryable;
+  /** The rules that are code. */
+  readonly rules: Rules;
 }
 
 export interface ValidateOptions {
@@ -48,19 +57,19 @@ const LOOK_AGAIN = 20;
  * found is entered for health.
  */
 export async function validateEntities(
-  database: ConnectionSource & Queryable,
+  validating: Validating,
   entities: readonly EntityKey[],
   { patience = PATIENCE }: ValidateOptions = {},
 ): Promise<Validated[]> {
   const end = performance.now() + patience;
   const found = new Map<string, Validated>();
   for (let open = [...new Map(entities.map((key) => [keyOf(key), key])).values()]; open.length > 0; ) {
-    for (const one of await validateOnce(database, open)) found.set(keyOf(one.validation), one);
+    for (const one of await validateOnce(validating, open)) found.set(keyOf(one.validation), one);
     open = open.filter((key) => (found.get(keyOf(key)) as Validated).validation.inconsistencies.some(isStale));
     if (performance.now() >= end) break;
     if (open.length > 0) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
   }
-  await enter(database, [...found.values()]);
+  await enter(validating.database, [...found.values()]);
   return entities.map((key) => found.get(keyOf(key)) as Validated);
 }
 
@@ -73,7 +82,7 @@ function isStale({ kind }: Inconsistency): boolean {
   return kind === 'stale';
 }
 
-function validateOnce(database: ConnectionSource, entities: readonly EntityKey[]): Promise<Validated[]> {
+function validateOnce({ database, rules }: Validating, entities: readonly EntityKey[]): Promise<Validated[]> {
   return within(
     database,
     async (tx) => {
@@ -82,7 +91,7 @@ function validateOnce(database: ConnectionSource, entities: readonly EntityKey[]
       const expected = await readExpected(tx, asked);
       const stored = await readStored(tx, asked);
       const journaled = await readJournaled(tx, asked, expected, stored);
-      const ruled = asked.some(({ rules }) => rules !== null);
+      const ruled = rules.all.length > 0 || asked.some((entity) => entity.rules !== null);
       const kinds = ruled ? await statusKinds(tx) : new Map();
       const differing = new Map(
         asked.map((entity) => {
@@ -93,7 +102,8 @@ function validateOnce(database: ConnectionSource, entities: readonly EntityKey[]
             stored.get(keyOf(entity)) ?? [],
             journaled.get(keyOf(entity)) as Journaled,
           );
-          return [keyOf(entity), { shown, rest: [...past, ...broken] }];
+          const judged = judgeEntity(rules, entity, should, kinds);
+          return [keyOf(entity), { shown, rest: [...past, ...broken, ...judged] }];
         }),
       );
       const late = [...differing.values()].some(({ shown }) => shown.length > 0);
