@@ -4,7 +4,7 @@ import { CqrsModule } from '@nestjs/cqrs';
 import type { Cache } from '#libs/dispatch';
 import { Kernel } from '#libs/kernel';
 import { TidemarkModule } from '#libs/nest';
-import { defaultWorkflow, type InterMapState, type PageNames, type Workflow } from '#libs/resources';
+import { defaultWorkflow, type InterMapState, type PageNames, type Validating, type Workflow } from '#libs/resources';
 import { AccessController } from './access/access.controller.ts';
 import { accessHandlers } from './access/access.handlers.ts';
 import { BodyGuard } from './body.guard.ts';
@@ -37,7 +37,7 @@ import { StatusController } from './status/status.controller.ts';
 import { statusHandlers } from './status/status.handlers.ts';
 import { TicketController } from './ticket/ticket.controller.ts';
 import { ticketHandlers } from './ticket/ticket.handlers.ts';
-import { INTER_MAP, KERNEL, METRICS, OPEN_API, PAGE_NAMES, STREAMS, WEBHOOKS, WORKFLOW } from './tokens.ts';
+import { INTER_MAP, KERNEL, METRICS, OPEN_API, PAGE_NAMES, STREAMS, VALIDATING, WEBHOOKS, WORKFLOW } from './tokens.ts';
 import { WaitForInterceptor } from './wait-for.interceptor.ts';
 import { WebhookController } from './webhook/webhook.controller.ts';
 import { webhookHandlers } from './webhook/webhook.handlers.ts';
@@ -51,6 +51,7 @@ import { wikiTextHandlers } from './wiki/wiki-text.handlers.ts';
 
 export interface ServerParts {
   readonly kernel: Kernel;
+  readonly validating: Validating;
   readonly pageNames: Cache<PageNames>;
   readonly interMap: Cache<InterMapState>;
   readonly streams: JournalStreams;
@@ -101,6 +102,7 @@ export function serverModule(parts: ServerParts): DynamicModule {
       { provide: OPEN_API, useValue: openApi },
       { provide: APP_GUARD, useClass: PermissionGuard },
       { provide: METRICS, useValue: metrics },
+      { provide: VALIDATING, useValue: parts.validating },
       { provide: WEBHOOKS, useValue: webhooks },
       { provide: APP_GUARD, useClass: QueryGuard },
       { provide: APP_GUARD, useClass: BodyGuard },

@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Log } from '#libs/dispatch';
 import type { Config, Kernel } from '#libs/kernel';
-import { interMap, pageNames, propagationListener, type Workflow } from '#libs/resources';
+import { interMap, pageNames, propagationListener, type Validating, type Workflow } from '#libs/resources';
 import { fastifyAdapter } from './http.ts';
 import { IdempotencyPruner } from './idempotency/idempotency-pruner.ts';
 import { identify } from './identity.ts';
@@ -48,7 +48,11 @@ export async function startServer({ kernel, config, log, workflow, ...options }:
   const metrics = new ServerMetrics(kernel, streams, limits);
   const names = kernel.dispatcher.cache(pageNames);
   const prefixes = kernel.dispatcher.cache(interMap);
-  kernel.listen(propagationListener({ validating: kernel, waitFor: (tid, options) => kernel.waitFor(tid, options) }));
+  const validating: Validating = {
+    ...{ database: kernel.database, rules: kernel.rules },
+    validated: (by, seconds) => metrics.validated(by, seconds),
+  };
+  kernel.listen(propagationListener({ validating, waitFor: (tid, options) => kernel.waitFor(tid, options) }));
   const endMail = sendMail(kernel, config, log);
   const webhooks = new Webhooks(kernel, config);
   const adapter = fastifyAdapter({
@@ -64,7 +68,17 @@ export async function startServer({ kernel, config, log, workflow, ...options }:
     return JSON.stringify(openApiDocument(app));
   });
   const app: NestFastifyApplication = await NestFactory.create<NestFastifyApplication>(
-    serverModule({ kernel, pageNames: names, interMap: prefixes, streams, metrics, webhooks, workflow, openApi }),
+    serverModule({
+      kernel,
+      validating,
+      pageNames: names,
+      interMap: prefixes,
+      streams,
+      metrics,
+      webhooks,
+      workflow,
+      openApi,
+    }),
     adapter,
     { logger: new NestLog(log), bodyParser: false, abortOnError: false },
   );

@@ -5,6 +5,8 @@ export const INTER_MAP = Symbol('inter map');
 export const STREAMS = Symbol('streams');
 export const WORKFLOW = Symbol('workflow');
 export const WEBHOOKS = Symbol('webhooks');
+/** What validates shots and assets: the kernel, and the metrics that it is told to. */
+export const VALIDATING = Symbol('validating');
 export const METRICS = Symbol('metrics');
 /** Gives the OpenAPI document as JSON. */
 export const OPEN_API = Symbol('OpenAPI document');

@@ -31,7 +31,11 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
-interface ServerOptions extends Pick<KernelOptions<unknown>, 'permissions' | 'projections' | 'consistencyRules'> {
+interface ServerOptions
+  extends Pick<
+    KernelOptions<unknown>,
+    'permissions' | 'projections' | 'consistencyRules' | 'checks' | 'checkRowsPerSecond'
+  > {
   readonly resources?: readonly Resource[];
   readonly limits?: Partial<Limits>;
   readonly workflow?: Workflow;

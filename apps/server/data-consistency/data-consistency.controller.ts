@@ -14,6 +14,7 @@ import {
   recordKinds,
   reportConsistency,
   type Validated,
+  type Validating,
 } from '#libs/resources';
 import { type Caller, CurrentCaller } from '../caller.ts';
 import { CurrentMutation, type Mutation, tell } from '../mutation.ts';
@@ -21,7 +22,7 @@ import { Describe } from '../openapi/describe.ts';
 import { decodeNumberCursor, encodeNameCursor, pageOf } from '../paging.ts';
 import { Allow } from '../permission.guard.ts';
 import { GetRecord } from '../production/record.handlers.ts';
-import { KERNEL } from '../tokens.ts';
+import { KERNEL, VALIDATING } from '../tokens.ts';
 import { paging, query, text } from '../validation.ts';
 import {
   BulkValidationAnswer,
@@ -68,6 +69,7 @@ export class DataConsistencyController {
     private readonly commands: CommandBus,
     private readonly queries: QueryBus,
     @Inject(KERNEL) private readonly kernel: Kernel,
+    @Inject(VALIDATING) private readonly validating: Validating,
   ) {}
 
   @Get('validate/:entity_type/:entity_id')
@@ -137,7 +139,7 @@ export class DataConsistencyController {
   })
   async report(@Query({ schema: ScopeQuery }) asked: Scope, @CurrentCaller() caller: Caller) {
     const scope = await this.#scope(asked.project_id, caller, 'read');
-    return reportStream(scope.project_id ?? null, reportConsistency(this.kernel, scope));
+    return reportStream(scope.project_id ?? null, reportConsistency(this.validating, scope));
   }
 
   @Get('health')

@@ -20,10 +20,11 @@ import {
   repairEntities,
   setRules,
   type Validated,
+  type Validating,
   validateEntities,
 } from '#libs/resources';
 import { inTransaction, type Mutation } from '../mutation.ts';
-import { KERNEL } from '../tokens.ts';
+import { KERNEL, VALIDATING } from '../tokens.ts';
 
 export class ValidateEntities extends Query<Validated[]> {
   constructor(readonly entities: readonly EntityKey[]) {
@@ -33,10 +34,10 @@ export class ValidateEntities extends Query<Validated[]> {
 
 @QueryHandler(ValidateEntities)
 export class ValidateEntitiesHandler implements IQueryHandler<ValidateEntities> {
-  constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
+  constructor(@Inject(VALIDATING) private readonly validating: Validating) {}
 
   execute({ entities }: ValidateEntities) {
-    return validateEntities(this.kernel, entities);
+    return validateEntities(this.validating, entities);
   }
 }
 
@@ -81,10 +82,10 @@ export class PropagateTask extends Command<Propagation> {
 
 @CommandHandler(PropagateTask)
 export class PropagateTaskHandler implements ICommandHandler<PropagateTask> {
-  constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
+  constructor(@Inject(VALIDATING) private readonly validating: Validating) {}
 
   execute({ mutation, taskId }: PropagateTask) {
-    return propagateTask(this.kernel, taskId, mutation.writer.database);
+    return propagateTask(this.validating, taskId, mutation.writer.database);
   }
 }
 
@@ -102,10 +103,13 @@ export class RepairConsistency extends Command<Repaired> {
 
 @CommandHandler(RepairConsistency)
 export class RepairConsistencyHandler implements ICommandHandler<RepairConsistency> {
-  constructor(@Inject(KERNEL) private readonly kernel: Kernel) {}
+  constructor(
+    @Inject(KERNEL) private readonly kernel: Kernel,
+    @Inject(VALIDATING) private readonly validating: Validating,
+  ) {}
 
   async execute({ mutation, scope, found: given, dryRun }: RepairConsistency): Promise<Repaired> {
-    const found = given?.filter(isInconsistent) ?? (await findInconsistent(this.kernel, scope));
+    const found = given?.filter(isInconsistent) ?? (await findInconsistent(this.validating, scope));
     if (dryRun) return { tid: null, ...planRepair(found) };
     return inTransaction(this.kernel, mutation, (tx) => repairEntities(tx, mutation.actor, found));
   }

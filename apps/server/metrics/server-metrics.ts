@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Kernel, version } from '#libs/kernel';
+import type { AskedBy } from '#libs/resources';
 import type { JournalStreams } from '../journal/journal-streams.ts';
 import type { Limits } from '../limits.ts';
 import { JournalWatch } from './journal-watch.ts';
@@ -25,6 +26,13 @@ export class ServerMetrics {
     SECONDS,
   );
 
+  readonly #validations = this.#meter.histogram(
+    'tidemark_validation_duration_seconds',
+    'how long validations of shots and assets took, by what asked for them',
+    ['asked_by'],
+    SECONDS,
+  );
+
   constructor(kernel: Kernel, streams: JournalStreams, limits: Limits) {
     this.#watch = new JournalWatch(kernel, limits.look);
     this.#streams = streams;
@@ -47,6 +55,10 @@ export class ServerMetrics {
   /** Counts bytes that were no request. */
   refused(status: number): void {
     this.#requests.inc({ ...UNMATCHED, status: String(status) });
+  }
+
+  validated(asked_by: AskedBy, seconds: number): void {
+    this.#validations.observe({ asked_by }, seconds);
   }
 
   /** All metrics in Prometheus' text format, within two seconds whatever the database does. */

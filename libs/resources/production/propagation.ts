@@ -83,7 +83,7 @@ function gatheredValidation(validating: Validating): (change: StatusChange) => P
           validating,
           some.map(({ key }) => key),
           // what a change under way explains is no damage, and its own propagation validates it
-          { patience: 0 },
+          { by: 'propagation', patience: 0 },
         );
         for (const [n, { resolve }] of some.entries()) resolve(!found[n] || !isDamaged(found[n].validation));
       } catch (error) {

@@ -36,14 +36,21 @@ export interface Validated {
   readonly known: boolean;
 }
 
+/** For whom something is validated: who waits for the answer, a report or a repair that goes through all, or a change of a status. */
+export type AskedBy = 'request' | 'report' | 'propagation';
+
 /** What validates: a kernel, say. */
 export interface Validating {
   readonly database: ConnectionSource & Queryable;
   /** The rules that are code. */
   readonly rules: Rules;
+  /** Told of each validation that has come to its verdicts, however many, and how long that took. */
+  validated?(by: AskedBy, seconds: number): void;
 }
 
 export interface ValidateOptions {
+  /** `request` unless given. */
+  readonly by?: AskedBy;
   /** Milliseconds for which differences that changes under way explain are looked at again; 2,000 unless given. */
   readonly patience?: number;
 }
@@ -59,9 +66,10 @@ const LOOK_AGAIN = 20;
 export async function validateEntities(
   validating: Validating,
   entities: readonly EntityKey[],
-  { patience = PATIENCE }: ValidateOptions = {},
+  { by = 'request', patience = PATIENCE }: ValidateOptions = {},
 ): Promise<Validated[]> {
-  const end = performance.now() + patience;
+  const start = performance.now();
+  const end = start + patience;
   const found = new Map<string, Validated>();
   for (let open = [...new Map(entities.map((key) => [keyOf(key), key])).values()]; open.length > 0; ) {
     for (const one of await validateOnce(validating, open)) found.set(keyOf(one.validation), one);
@@ -70,6 +78,7 @@ export async function validateEntities(
     if (open.length > 0) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
   }
   await enter(validating.database, [...found.values()]);
+  validating.validated?.(by, (performance.now() - start) / 1_000);
   return entities.map((key) => found.get(keyOf(key)) as Validated);
 }
 

@@ -12,7 +12,7 @@ export async function* validateScope(
   const { database } = validating;
   let keys = await listEntityKeys(database, scope, undefined, PAGE);
   while (keys.length > 0) {
-    yield await validateEntities(validating, keys, options);
+    yield await validateEntities(validating, keys, { by: 'report', ...options });
     if (keys.length < PAGE) return;
     keys = await listEntityKeys(database, scope, keys.at(-1), PAGE);
   }
