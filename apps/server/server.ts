@@ -3,10 +3,11 @@ import type { AddressInfo } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Log } from '#libs/dispatch';
+import { Pruner } from '#libs/effects';
 import type { Config, Kernel } from '#libs/kernel';
 import { interMap, pageNames, propagationListener, type Validating, type Workflow } from '#libs/resources';
 import { fastifyAdapter } from './http.ts';
-import { IdempotencyPruner } from './idempotency/idempotency-pruner.ts';
+import { pruneAnswers } from './idempotency/idempotency.queries.ts';
 import { identify } from './identity.ts';
 import { JournalStreams } from './journal/journal-streams.ts';
 import { LIMITS, type Limits } from './limits.ts';
@@ -93,7 +94,11 @@ export async function startServer({ kernel, config, log, workflow, ...options }:
     webhooks.close();
     throw error;
   }
-  const pruner = new IdempotencyPruner(kernel.database, log);
+  const pruner = new Pruner({
+    what: 'old answers of Idempotency-Keys',
+    prune: (limit) => pruneAnswers(kernel.database, limit),
+    log,
+  });
   pruner.start();
   const server = app.getHttpServer();
   const close = async () => {

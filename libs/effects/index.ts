@@ -35,5 +35,6 @@ export {
   pauseListener,
   resetListener,
 } from './listeners-admin.queries.ts';
+export { Pruner, type PrunerOptions } from './pruner.ts';
 export { removeListener } from './remove-listener.ts';
 export type { EffectListenerStatus } from './runner.ts';

@@ -5,6 +5,7 @@ import { frontier, type Writer } from '#libs/journal';
 import { type EffectListener, LISTENER_NAME } from './effect.ts';
 import { addListeners, dueListeners, giveBack, pruneEffects } from './effects.queries.ts';
 import type { ListenerSource } from './listener-source.ts';
+import { Pruner } from './pruner.ts';
 import { Reporter } from './reporter.ts';
 import { type EffectListenerStatus, Runner, warnOfLedger } from './runner.ts';
 import { sweep } from './sweeper.ts';
@@ -22,7 +23,6 @@ export interface EffectLedgerOptions {
 }
 
 const LOOK_EVERY = 1_000;
-const PRUNE_EVERY = 600_000;
 // A position may be set back by an operator, while nothing new comes.
 const SWEEP_EVERY = 2_000;
 const FINISH_WITHIN = 5_000;
@@ -38,6 +38,7 @@ export class EffectLedger {
   /** Of the listeners that come and go, those that are here. */
   readonly #guests = new Set<string>();
   readonly #reporter: Reporter;
+  readonly #pruner: Pruner;
   readonly #by: string;
   readonly #look = new Alarm();
   #source: ListenerSource | undefined;
@@ -46,7 +47,6 @@ export class EffectLedger {
   #loop: Promise<void> | undefined;
   readonly #leaving = new Set<Promise<void>>();
   #swept = -1;
-  #nextPrune = 0;
   #nextSweep = 0;
   #state: 'new' | 'started' | 'stopped' = 'new';
   #looking: Promise<unknown> = Promise.resolve();
@@ -54,6 +54,8 @@ export class EffectLedger {
   constructor(options: EffectLedgerOptions) {
     this.#options = { ...options, origin: options.origin.toLowerCase() };
     this.#reporter = new Reporter(options.database, options.log);
+    const { database, log, keepDays = 7 } = options;
+    this.#pruner = new Pruner({ what: 'old effects', prune: (limit) => pruneEffects(database, keepDays, limit), log });
     this.#by = `${options.name} on ${hostname()} (${process.pid})`;
   }
 
@@ -93,6 +95,7 @@ export class EffectLedger {
     this.#reporter.start();
     for (const runner of this.#runners.values()) runner.start();
     this.refresh();
+    this.#pruner.start();
     this.#loop = this.#lookAround();
   }
 
@@ -116,7 +119,8 @@ export class EffectLedger {
     this.#state = 'stopped';
     this.#look.ring();
     const runners = [...this.#runners.values()];
-    await Promise.all([...runners.map((runner) => runner.stop(FINISH_WITHIN)), this.#loop, ...this.#leaving]);
+    const loops = [this.#loop, this.#pruner.stop()];
+    await Promise.all([...runners.map((runner) => runner.stop(FINISH_WITHIN)), ...loops, ...this.#leaving]);
     const left = runners.flatMap(({ waiting }) => waiting);
     await this.#reporter.stop();
     if (left.length > 0) await giveBack(this.#options.database, left).catch(() => undefined);
@@ -172,7 +176,7 @@ export class EffectLedger {
   }
 
   /**
-   * One look: sweeps, takes what is due, prunes. Returns whether there is more to do at once. Looks of one process run one after the
+   * One look: sweeps, and takes what is due. Returns whether there is more to do at once. Looks of one process run one after the
    * other: a second one would find the positions locked by the first, and take that for being swept.
    */
   lookOnce(): Promise<boolean> {
@@ -182,7 +186,7 @@ export class EffectLedger {
   }
 
   async #lookNow(): Promise<boolean> {
-    const { database, dispatcher, keepDays = 7 } = this.#options;
+    const { database, dispatcher } = this.#options;
     const { lease } = dispatcher;
     if (lease === undefined) return false;
     this.refresh();
@@ -197,10 +201,6 @@ export class EffectLedger {
       more = reached < upto;
     }
     for (const runner of await this.#due()) more = (await runner.takeDue(lease)) || more;
-    if (performance.now() > this.#nextPrune) {
-      this.#nextPrune = performance.now() + PRUNE_EVERY * (0.5 + Math.random());
-      await pruneEffects(database, keepDays, 10_000);
-    }
     return more;
   }
 

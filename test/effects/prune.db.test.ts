@@ -10,13 +10,17 @@ beforeEach(async () => {
 });
 afterEach(() => h.close());
 
-/** Starts a process whose first look around prunes, and stops it when it has made that look. */
-async function lookAround(effectKeepDays: number): Promise<void> {
+/** Starts a process, which prunes first, and stops it when it has made a look around, and what else is to be waited for. */
+async function lookAround(effectKeepDays: number, until = async () => true): Promise<void> {
   const kernel = createKernel({ database: h.app, resources: [], log: h.log, effectKeepDays });
   kernel.listen({ name: 'quick', onPrimary: () => undefined });
   await kernel.start();
   await settled(kernel, PATIENTLY);
-  await kernel.stop();
+  try {
+    await waitUntil(until, 'what is waited for has come');
+  } finally {
+    await kernel.stop();
+  }
 }
 
 const ledger = async () => {
@@ -49,4 +53,13 @@ it('keeps what is not done, however old', async () => {
   );
   await lookAround(1);
   expect(await ledger()).toEqual([tid]);
+});
+
+it('deletes all that is too old, however much has come together', async () => {
+  await h.owner.query(`INSERT INTO tidemark.listener_positions (listener, tid) VALUES ('quick', 50000)`);
+  await h.owner.query(
+    `INSERT INTO tidemark.effects (listener, tid, resource, id, state, finished)
+       SELECT 'quick', n, 'item', '1', 'done', now() - interval '3 days' FROM generate_series(1, 12500) n`,
+  );
+  await lookAround(2, async () => (await ledger()).length === 0);
 });
