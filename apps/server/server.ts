@@ -3,11 +3,9 @@ import type { AddressInfo } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Log } from '#libs/dispatch';
-import { Pruner } from '#libs/effects';
 import type { Config, Kernel } from '#libs/kernel';
 import { interMap, pageNames, propagationListener, type Validating, type Workflow } from '#libs/resources';
 import { fastifyAdapter } from './http.ts';
-import { pruneAnswers } from './idempotency/idempotency.queries.ts';
 import { identify } from './identity.ts';
 import { JournalStreams } from './journal/journal-streams.ts';
 import { LIMITS, type Limits } from './limits.ts';
@@ -15,6 +13,7 @@ import { sendMail } from './mail/mail.ts';
 import { ServerMetrics } from './metrics/server-metrics.ts';
 import { NestLog } from './nest-log.ts';
 import { ProblemFilter } from './problem.ts';
+import { startPruners } from './pruners.ts';
 import { RouteTable } from './routes.ts';
 import { serverModule } from './server.module.ts';
 import { validationPipe } from './validation.ts';
@@ -94,16 +93,11 @@ export async function startServer({ kernel, config, log, workflow, ...options }:
     webhooks.close();
     throw error;
   }
-  const pruner = new Pruner({
-    what: 'old answers of Idempotency-Keys',
-    prune: (limit) => pruneAnswers(kernel.database, limit),
-    log,
-  });
-  pruner.start();
+  const endPruners = startPruners(kernel, config, log);
   const server = app.getHttpServer();
   const close = async () => {
     const cut = setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT);
-    await Promise.all([streams.close(), app.close(), pruner.stop()]);
+    await Promise.all([streams.close(), app.close(), endPruners()]);
     clearTimeout(cut);
     await endMail();
     webhooks.close();

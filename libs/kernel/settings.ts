@@ -49,6 +49,12 @@ export const settings = {
     wholeNumber(1, 3650),
     '7',
   ),
+  propagationKeepDays: setting(
+    'TIDEMARK_PROPAGATION_KEEP_DAYS',
+    'for how many days it is kept what came of changes of statuses',
+    wholeNumber(1, 3650),
+    '90',
+  ),
   checkRowsPerSecond: setting(
     'TIDEMARK_CHECK_ROWS_PER_SECOND',
     'how many rows a second all processes together check by themselves, 0 for none',

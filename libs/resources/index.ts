@@ -35,7 +35,7 @@ export {
   setRules,
 } from './production/project-rules.ts';
 export { listPropagations, type Propagation, type PropagationListOptions } from './production/propagation.queries.ts';
-export { PROPAGATION, propagateTask, propagationListener } from './production/propagation.ts';
+export { PROPAGATION, propagateTask, propagationListener, prunePropagations } from './production/propagation.ts';
 export * from './production/record.commands.ts';
 export * from './production/record.queries.ts';
 export * from './production/record-kind.ts';

@@ -29,6 +29,7 @@ describe('a configuration', () => {
       adminToken: undefined,
       poolSize: 10,
       effectKeepDays: 7,
+      propagationKeepDays: 90,
       checkRowsPerSecond: 1000,
       mailFrom: undefined,
       trustedProxies: [],

@@ -77,3 +77,26 @@ export async function listPropagations(
   );
   return rows;
 }
+
+/**
+ * Deletes some that are older than some days, and returns how many. Those of changes stay until their effects are done, and until the
+ * listener has passed them: where it was set back it comes to them again. Passes over those that somebody else is deleting.
+ */
+export async function deletePropagations(
+  db: Queryable,
+  { listener, days, limit }: { listener: string; days: number; limit: number },
+): Promise<number> {
+  const { rowCount } = await db.query(
+    `DELETE FROM propagation WHERE id IN (
+       SELECT p.id FROM propagation p
+         WHERE p."timestamp" < now() - $2 * interval '1 day'
+           AND (p.tid IS NULL OR p.tid <= (SELECT l.tid FROM tidemark.listener_positions l WHERE l.listener = $1))
+           AND NOT EXISTS (
+             SELECT FROM tidemark.effects e
+               WHERE (e.listener, e.tid, e.resource, e.id) = ($1, p.tid, 'task', p.task_id::text)
+                 AND e.state NOT IN ('done', 'discarded'))
+         ORDER BY p."timestamp" LIMIT $3 FOR UPDATE OF p SKIP LOCKED)`,
+    [listener, days, limit],
+  );
+  return rowCount;
+}

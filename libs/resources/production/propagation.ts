@@ -3,7 +3,13 @@ import type { EffectListener } from '#libs/effects';
 import type { JournalEntry } from '#libs/journal';
 import type { EntityKey } from './consistency.ts';
 import { entityTaskStatusProjection } from './entity-task-status.projection.ts';
-import { findChange, insertPropagation, type Propagation, type StatusChange } from './propagation.queries.ts';
+import {
+  deletePropagations,
+  findChange,
+  insertPropagation,
+  type Propagation,
+  type StatusChange,
+} from './propagation.queries.ts';
 import { noRecord } from './record.queries.ts';
 import { task } from './records.ts';
 import { findTask } from './task.queries.ts';
@@ -65,6 +71,11 @@ export async function propagateTask(
     ...{ old_status: last?.old_status ?? status, new_status: status },
     consistency_valid: !isDamaged(validated.validation),
   });
+}
+
+/** Deletes some records that are older than some days; returns how many. None of a change that is still to be validated, or once more. */
+export function prunePropagations(db: Queryable, days: number, limit: number): Promise<number> {
+  return deletePropagations(db, { listener: PROPAGATION, days, limit });
 }
 
 const MOST = 100;
