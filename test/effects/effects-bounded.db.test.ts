@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { Database, type Queryable } from '#libs/database';
 import { COUNTED, LATEST, listEffects, listListeners } from '#libs/effects';
+import { readingOf } from '../support/plan.ts';
 import { type TestDatabase, testDatabase } from '../support/test-database.ts';
 
 let test: TestDatabase;
@@ -26,33 +27,7 @@ afterAll(async () => {
   await test.drop();
 });
 
-interface PlanNode {
-  readonly 'Node Type': string;
-  readonly 'Actual Rows': number;
-  readonly 'Rows Removed by Filter'?: number;
-  readonly Plans?: readonly PlanNode[];
-}
-
-/** The most rows that any one step of a statement has read at once. */
-async function mostRead(run: (db: Queryable) => Promise<unknown>): Promise<number> {
-  let most = 0;
-  const look = (node: PlanNode): void => {
-    most = Math.max(most, node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0));
-    node.Plans?.forEach(look);
-  };
-  const explaining = {
-    async query(text: string, values: readonly unknown[]) {
-      const { rows } = await owner.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(
-        `EXPLAIN (ANALYZE, FORMAT JSON) ${text}`,
-        values,
-      );
-      look((rows[0] as { 'QUERY PLAN': [{ Plan: PlanNode }] })['QUERY PLAN'][0].Plan);
-      return { rows: [], rowCount: 0, notices: [] };
-    },
-  };
-  await run(explaining as unknown as Queryable);
-  return most;
-}
+const mostRead = async (run: (db: Queryable) => Promise<unknown>) => (await readingOf(owner, run)).most;
 
 it('how listeners stand is counted up to a limit, and nothing is read beyond it', async () => {
   const [busy, idle] = await listListeners(owner);

@@ -3,6 +3,8 @@ import type { EntityScope } from './consistency.queries.ts';
 import { entityTaskStatusProjection } from './entity-task-status.projection.ts';
 import { PROPAGATION } from './propagation.ts';
 import { shownMoment } from './record.queries.ts';
+import { parseId } from './record-kind.ts';
+import { project } from './records.ts';
 
 /** Counters of how a project, or all, is doing; nothing is validated for them. Each stops at 1,000. */
 export interface HealthCounters {
@@ -49,48 +51,76 @@ export function judgeHealth(counters: HealthCounters): HealthStatus {
   return counters.projection_error !== null || over(THRESHOLDS.degraded) ? 'degraded' : 'healthy';
 }
 
-const THERE = `(EXISTS (SELECT FROM shot s WHERE x.entity_type = 'shot' AND s.id = x.entity_id)
-  OR EXISTS (SELECT FROM asset a WHERE x.entity_type = 'asset' AND a.id = x.entity_id)
-  OR EXISTS (SELECT FROM entity_task_status e WHERE e.entity_type = x.entity_type AND e.entity_id = x.entity_id))`;
+/** How many effects are looked at for a project: an effect does not know of which one it is. */
+const LOOKED = 10_000;
 
-/** One statement that looks at no more than 1,000 rows of anything. Findings of entities that are gone altogether do not count. */
-export async function readHealth(db: Queryable, { project_id, readable }: EntityScope): Promise<HealthCounters> {
-  const seconds = (since: string) => `greatest(0, coalesce(extract(epoch FROM now() - min(${since})), 0))::float8`;
-  const ofTasks = `($2::text[] IS NULL OR EXISTS (SELECT FROM task t WHERE t.id = x.id::bigint AND (t.project_id::text = ANY ($2)) = $3))`;
-  const ofProject = '($2::text[] IS NULL OR (x.project_id::text = ANY ($2)) = $3)';
+/** Which projects count ($2), as a condition. */
+const WITHIN = {
+  all: () => '$2::bigint[] IS NULL',
+  only: (project: string) => `${project} = ANY ($2::bigint[])`,
+  'all but': (project: string) => `${project} <> ALL ($2::bigint[])`,
+};
+
+/**
+ * The propagations among which the last one is: of some projects the last of each. With an equality the planner may go back through those
+ * of all projects until one is of the project.
+ */
+const LATEST = {
+  all: 'propagation x',
+  only: `unnest($2::bigint[]) p(id) CROSS JOIN LATERAL (
+    SELECT l.id, l.project_id, l."timestamp" FROM propagation l
+      WHERE l.project_id BETWEEN p.id AND p.id ORDER BY l.project_id DESC, l.id DESC LIMIT 1) x`,
+  'all but': 'propagation x',
+};
+
+// Each looks up one row: as EXISTS they would be made into joins, or hashes, of whole tables.
+const THERE = `coalesce(
+  (SELECT 1 FROM shot s WHERE x.entity_type = 'shot' AND s.id = x.entity_id),
+  (SELECT 1 FROM asset a WHERE x.entity_type = 'asset' AND a.id = x.entity_id),
+  (SELECT 1 FROM entity_task_status e WHERE e.entity_type = x.entity_type AND e.entity_id = x.entity_id LIMIT 1)) IS NOT NULL`;
+const OF_STATUS = `(SELECT true FROM task_history h WHERE h.tid = j.tid AND h.id = j.id AND h.field = 'status')`;
+const ENTERED = `(SELECT true FROM tidemark.effects e WHERE (e.listener, e.tid, e.resource, e.id) = ($1, j.tid, 'task', j.id))`;
+const PROJECT = '(SELECT t.project_id FROM task t WHERE t.id = x.id::bigint)';
+
+const seconds = (since: string) => `greatest(0, coalesce(extract(epoch FROM now() - min(${since})), 0))::float8`;
+
+/** One statement that looks at few rows of anything, by index. Findings of entities that are gone altogether do not count. */
+export async function readHealth(db: Queryable, scope: EntityScope): Promise<HealthCounters> {
+  const { kind, projects } = chosen(scope);
+  const within = WITHIN[kind];
   const open = `SELECT x.created FROM (
-      SELECT e.id, e.created FROM tidemark.effects e WHERE e.listener = $1 AND e.state IN ('pending', 'failed')
+      (SELECT e.id, e.created FROM tidemark.effects e
+         WHERE e.listener = $1 AND e.state IN ('pending', 'failed') ORDER BY e.due LIMIT ${LOOKED})
       UNION ALL
       SELECT j.id, j.time FROM (
           SELECT tid, id, time, change FROM task_journal
             WHERE tid > (SELECT tid FROM tidemark.listener_positions WHERE listener = $1) ORDER BY tid LIMIT 1000
-        ) j WHERE j.change = 'MODIFY' AND EXISTS (SELECT FROM task_history h WHERE h.tid = j.tid AND h.id = j.id AND h.field = 'status')
-          AND NOT EXISTS (SELECT FROM tidemark.effects e WHERE e.listener = $1 AND e.tid = j.tid AND e.resource = 'task' AND e.id = j.id)
-    ) x WHERE ${ofTasks} LIMIT 1000`;
+        ) j WHERE j.change = 'MODIFY' AND ${OF_STATUS} AND ${ENTERED} IS NULL
+    ) x WHERE ${within(PROJECT)} LIMIT 1000`;
+  const parked = `SELECT e.id FROM tidemark.effects e WHERE e.listener = $1 AND e.state = 'parked' ORDER BY e.tid LIMIT ${LOOKED}`;
   const { rows } = await db.query<HealthCounters>(
     `WITH open AS MATERIALIZED (${open}), late AS MATERIALIZED (
-         SELECT j.time FROM task_journal j WHERE j.tid > (SELECT tid FROM tidemark.projections WHERE name = $4) ORDER BY j.tid LIMIT 1
+         SELECT j.time FROM task_journal j WHERE j.tid > (SELECT tid FROM tidemark.projections WHERE name = $3) ORDER BY j.tid LIMIT 1
        )
-     SELECT (SELECT count(*)::int FROM (SELECT FROM inconsistent_entity x WHERE ${ofProject} AND ${THERE} LIMIT 1000) x) AS inconsistent_entities,
+     SELECT (SELECT count(*)::int FROM (
+          SELECT FROM inconsistent_entity x WHERE ${within('x.project_id')} AND ${THERE} LIMIT 1000) x) AS inconsistent_entities,
        (SELECT count(*)::int FROM open) AS pending_propagations,
-       (SELECT count(*)::int FROM (
-          SELECT FROM tidemark.effects x WHERE x.listener = $1 AND x.state = 'parked' AND ${ofTasks} LIMIT 1000) x) AS parked_propagations,
+       (SELECT count(*)::int FROM (SELECT FROM (${parked}) x WHERE ${within(PROJECT)} LIMIT 1000) x) AS parked_propagations,
        (SELECT ${seconds('created')} FROM open) AS oldest_pending_seconds,
        (SELECT ${seconds('time')} FROM late) AS projection_lag_seconds,
        p.error AS projection_error, coalesce(p.tid, 0) AS projection_tid, (SELECT head FROM tidemark.frontier()) AS head_tid,
-       (SELECT ${shownMoment('x.timestamp')} FROM propagation x WHERE ${ofProject} ORDER BY x.id DESC LIMIT 1) AS last_propagation,
+       (SELECT ${shownMoment('x.timestamp')} FROM ${LATEST[kind]} WHERE ${within('x.project_id')} ORDER BY x.id DESC LIMIT 1) AS last_propagation,
        ${shownMoment('now()')} AS checked_at
-     FROM (SELECT $4::text AS name) n LEFT JOIN tidemark.projections p ON p.name = n.name`,
-    [PROPAGATION, ...scopeOf({ project_id, readable }), entityTaskStatusProjection.name],
-    'tidemark_consistency_health',
+     FROM (SELECT $3::text AS name) n LEFT JOIN tidemark.projections p ON p.name = n.name`,
+    [PROPAGATION, projects, entityTaskStatusProjection.name],
+    `tidemark_consistency_health_${kind.replace(' ', '_')}`,
   );
   return rows[0] as HealthCounters;
 }
 
-/** Null, when it is about everything; else projects, and whether it is about these or all others. */
-export function scopeOf({ project_id, readable }: EntityScope): [readonly string[] | null, boolean] {
-  if (project_id !== undefined) return [[project_id], true];
-  return readable.kind === 'all but' && readable.projects.length === 0
-    ? [null, false]
-    : [readable.projects, readable.kind === 'only'];
+function chosen({ project_id, readable }: EntityScope): { kind: keyof typeof WITHIN; projects: string[] | null } {
+  if (project_id !== undefined) return { kind: 'only', projects: [project_id] };
+  if (readable.kind === 'all but' && readable.projects.length === 0) return { kind: 'all', projects: null };
+  // a role may name what is no id of a project
+  return { kind: readable.kind, projects: readable.projects.filter((id) => parseId(project, id) !== undefined) };
 }

@@ -87,15 +87,14 @@ export async function deletePropagations(
   { listener, days, limit }: { listener: string; days: number; limit: number },
 ): Promise<number> {
   const { rowCount } = await db.query(
-    `DELETE FROM propagation WHERE id IN (
+    `DELETE FROM propagation WHERE id = ANY (ARRAY(
        SELECT p.id FROM propagation p
          WHERE p."timestamp" < now() - $2 * interval '1 day'
            AND (p.tid IS NULL OR p.tid <= (SELECT l.tid FROM tidemark.listener_positions l WHERE l.listener = $1))
-           AND NOT EXISTS (
-             SELECT FROM tidemark.effects e
-               WHERE (e.listener, e.tid, e.resource, e.id) = ($1, p.tid, 'task', p.task_id::text)
-                 AND e.state NOT IN ('done', 'discarded'))
-         ORDER BY p."timestamp" LIMIT $3 FOR UPDATE OF p SKIP LOCKED)`,
+           AND (
+             SELECT e.state NOT IN ('done', 'discarded') FROM tidemark.effects e
+               WHERE (e.listener, e.tid, e.resource, e.id) = ($1, p.tid, 'task', p.task_id::text)) IS NOT TRUE
+         ORDER BY p."timestamp" LIMIT $3 FOR UPDATE OF p SKIP LOCKED))`,
     [listener, days, limit],
   );
   return rowCount;
