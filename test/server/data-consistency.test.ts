@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { addUser, createToken, grantRole } from '#libs/access';
 import { Database } from '#libs/database';
 import { highestTid } from '#libs/dispatch';
-import { projections } from '#libs/resources';
+import { resetListener } from '#libs/effects';
+import { PROPAGATION, projections } from '#libs/resources';
 import { VOCABULARY } from '../resources/production-fixture.ts';
 import { pastTriggers } from '../support/past-triggers.ts';
 import { type TestDatabase, testDatabase } from '../support/test-database.ts';
@@ -295,6 +296,21 @@ describe('a change of a status', () => {
     for (const id of ['999999', 'x']) {
       expect((await read('propagateTask', await server.send('POST', `${AT}/propagate/${id}`, {}))).status).toBe(404);
     }
+  });
+
+  it('has one record still when its listener is set back after the ledger has forgotten it', async () => {
+    const { task } = await newTask();
+    const changed = await server.send('PUT', `/tasks/${task}/status`, { status: 'wip' });
+    const tid = Number(changed.headers.get('tidemark-tid'));
+    await told(task, 1);
+    await owner.query(`DELETE FROM tidemark.effects WHERE listener = $1 AND state = 'done'`, [PROPAGATION]);
+    await resetListener(server.database, PROPAGATION, tid - 1);
+    const states = async () => {
+      const asked = `SELECT state FROM tidemark.effects WHERE listener = $1 AND tid = $2`;
+      return (await owner.query<{ state: string }>(asked, [PROPAGATION, tid])).rows.map(({ state }) => state);
+    };
+    await waitUntil(async () => /done|failed|parked/.test((await states()).join()), 'it is tried again');
+    expect([await states(), (await propagations(task)).length]).toEqual([['done'], 1]);
   });
 
   it('succeeds while validation fails, is pending in health, and is told once that ends', async () => {

@@ -43,18 +43,19 @@ export async function findChange(
 const SHOWN = `task_id::text AS task_id, entity_type, entity_id::text AS entity_id, old_status, new_status, consistency_valid,
   ${shownMoment('"timestamp"')} AS "timestamp"`;
 
+/** Nothing, when there is a record of that change already: its listener was set back. */
 export async function insertPropagation(
   db: Queryable,
   propagation: Omit<Propagation, 'timestamp'> & { readonly project_id: string; readonly tid: number | null },
-): Promise<Propagation> {
+): Promise<Propagation | undefined> {
   const { tid, task_id, project_id, entity_type, entity_id, old_status, new_status, consistency_valid } = propagation;
   const { rows } = await db.query<Propagation>(
     `INSERT INTO propagation (tid, task_id, project_id, entity_type, entity_id, old_status, new_status, consistency_valid)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING ${SHOWN}`,
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tid, task_id) DO NOTHING RETURNING ${SHOWN}`,
     [tid, task_id, project_id, entity_type, entity_id, old_status, new_status, consistency_valid],
     'tidemark_propagation',
   );
-  return rows[0] as Propagation;
+  return rows[0];
 }
 
 export interface PropagationListOptions extends EntityScope {

@@ -66,11 +66,13 @@ export async function propagateTask(
   const last = await findChange(write, { id });
   const [validated] = await validateEntities(validating, [{ entity_type, entity_id }]);
   if (!validated) throw new KernelError('not_found', `there is no ${entity_type} ${entity_id}`);
-  return insertPropagation(write, {
+  const inserted = await insertPropagation(write, {
     ...{ task_id: id, project_id, entity_type, entity_id, tid: null },
     ...{ old_status: last?.old_status ?? status, new_status: status },
     consistency_valid: !isDamaged(validated.validation),
   });
+  // of no change, so there is never one already
+  return inserted as Propagation;
 }
 
 /** Deletes some records that are older than some days; returns how many. None of a change that is still to be validated, or once more. */
