@@ -17,45 +17,65 @@ export interface Propagation extends Omit<StatusChange, 'project_id'> {
   readonly timestamp: string;
 }
 
-/** The change of a task's status that a tid made, or the last one, as the journal tells it. */
-export async function findChange(
-  db: Queryable,
-  { id, tid }: { id: string; tid?: number },
-): Promise<StatusChange | undefined> {
+/** What a change of a task's status was, as the journal tells it, of each id, tid and status that are selected. */
+const changeOf = (selected: string) => {
   const last = (field: string, upto: string) => `(
     SELECT h.value #>> '{}' FROM task_journal j JOIN task_history h ON h.tid = j.tid AND h.id = j.id AND h.field = '${field}'
       WHERE j.id = c.id AND j.tid ${upto} c.tid ORDER BY j.tid DESC LIMIT 1)`;
-  const { rows } = await db.query<StatusChange>(
-    `SELECT c.id AS task_id, ${last('project_id', '<=')} AS project_id, ${last('entity_type', '<=')} AS entity_type,
-         ${last('entity_id', '<=')} AS entity_id, ${last('status', '<')} AS old_status, c.status AS new_status
-       FROM (
-         SELECT j.id, j.tid, h.value #>> '{}' AS status
-           FROM task_journal j JOIN task_history h ON h.tid = j.tid AND h.id = j.id AND h.field = 'status'
-           WHERE j.id = $1 AND j.change = 'MODIFY' ${tid === undefined ? '' : 'AND j.tid = $2'} ORDER BY j.tid DESC LIMIT 1
-       ) c`,
-    tid === undefined ? [id] : [id, tid],
-    tid === undefined ? 'tidemark_last_status_change' : 'tidemark_status_change',
+  return `
+    SELECT * FROM (
+      SELECT c.tid, c.id AS task_id, ${last('project_id', '<=')} AS project_id, ${last('entity_type', '<=')} AS entity_type,
+          ${last('entity_id', '<=')} AS entity_id, ${last('status', '<')} AS old_status, c.status AS new_status
+        FROM (${selected}) c
+    ) found WHERE old_status IS NOT NULL`;
+};
+const STATUSES = `SELECT j.id, j.tid, h.value #>> '{}' AS status
+  FROM task_journal j JOIN task_history h ON h.tid = j.tid AND h.id = j.id AND h.field = 'status' AND j.change = 'MODIFY'`;
+
+/** Those of some entries that have changed the status of a task, in no order. */
+export async function findChanges(
+  db: Queryable,
+  entries: readonly { readonly id: string; readonly tid: number }[],
+): Promise<(StatusChange & { readonly tid: number })[]> {
+  const { rows } = await db.query<StatusChange & { tid: string }>(
+    `${changeOf(`${STATUSES} JOIN unnest((SELECT $1)::text[], (SELECT $2)::bigint[]) k(id, tid) ON j.id = k.id AND j.tid = k.tid`)}
+       AND old_status <> new_status`,
+    [entries.map(({ id }) => id), entries.map(({ tid }) => tid)],
+    'tidemark_status_changes',
   );
-  const found = rows[0];
-  return found?.old_status ? found : undefined;
+  return rows.map(({ tid, ...change }) => ({ ...change, tid: Number(tid) }));
+}
+
+/** The last change of a task's status. */
+export async function findLastChange(db: Queryable, id: string): Promise<StatusChange | undefined> {
+  const { rows } = await db.query<StatusChange>(
+    changeOf(`${STATUSES} WHERE j.id = $1 ORDER BY j.tid DESC LIMIT 1`),
+    [id],
+    'tidemark_last_status_change',
+  );
+  return rows[0];
 }
 
 const SHOWN = `task_id::text AS task_id, entity_type, entity_id::text AS entity_id, old_status, new_status, consistency_valid,
   ${shownMoment('"timestamp"')} AS "timestamp"`;
 
-/** Nothing, when there is a record of that change already: its listener was set back. */
-export async function insertPropagation(
+/** Keeps records, and returns those that it has made: not of a change of which there is one already. */
+export async function insertPropagations(
   db: Queryable,
-  propagation: Omit<Propagation, 'timestamp'> & { readonly project_id: string; readonly tid: number | null },
-): Promise<Propagation | undefined> {
-  const { tid, task_id, project_id, entity_type, entity_id, old_status, new_status, consistency_valid } = propagation;
+  propagations: readonly (Omit<Propagation, 'timestamp'> & {
+    readonly project_id: string;
+    readonly tid: number | null;
+  })[],
+): Promise<Propagation[]> {
   const { rows } = await db.query<Propagation>(
     `INSERT INTO propagation (tid, task_id, project_id, entity_type, entity_id, old_status, new_status, consistency_valid)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tid, task_id) DO NOTHING RETURNING ${SHOWN}`,
-    [tid, task_id, project_id, entity_type, entity_id, old_status, new_status, consistency_valid],
-    'tidemark_propagation',
+       SELECT tid, task_id, project_id, entity_type, entity_id, old_status, new_status, consistency_valid
+         FROM jsonb_populate_recordset(NULL::propagation, $1) ORDER BY tid, task_id
+       ON CONFLICT (tid, task_id) DO NOTHING RETURNING ${SHOWN}`,
+    [JSON.stringify(propagations)],
+    'tidemark_propagations',
   );
-  return rows[0];
+  return rows;
 }
 
 export interface PropagationListOptions extends EntityScope {

@@ -1,14 +1,13 @@
-import { KernelError, type Queryable } from '#libs/database';
+import { isUnreachable, KernelError, type Queryable } from '#libs/database';
 import type { EffectListener } from '#libs/effects';
 import type { JournalEntry } from '#libs/journal';
-import type { EntityKey } from './consistency.ts';
 import { entityTaskStatusProjection } from './entity-task-status.projection.ts';
 import {
   deletePropagations,
-  findChange,
-  insertPropagation,
+  findChanges,
+  findLastChange,
+  insertPropagations,
   type Propagation,
-  type StatusChange,
 } from './propagation.queries.ts';
 import { noRecord } from './record.queries.ts';
 import { task } from './records.ts';
@@ -28,23 +27,30 @@ const WAIT_FOR = 5_000;
 
 /**
  * Validates the entity of each task whose status was changed, whoever changed it, once the projection reflects the change, and keeps a record
- * of it: exactly one for each change, as it is written together with the news that the effect is done. What fails is tried again.
+ * of it: exactly one for each change, by which it is told from others. What fails is tried again.
  */
 export function propagationListener({ validating, waitFor }: PropagationOptions): EffectListener {
-  const validate = gatheredValidation(validating);
+  const propagate = together((changes: JournalEntry[]) => propagateChanges(validating, changes));
   return {
     ...{ name: PROPAGATION, resources: [task.name], fields: ['status'], concurrency: 50 },
-    async onPrimary(entry, effect) {
+    async onPrimary(entry) {
       if (!isStatusChange(entry)) return;
-      const change = await findChange(validating.database, entry);
-      if (!change || change.old_status === change.new_status) return;
       await waitFor(entry.tid, { projections: [entityTaskStatusProjection.name], timeout: WAIT_FOR });
-      const consistency_valid = await validate(change);
-      await effect.commit((writer) =>
-        insertPropagation(writer.database, { ...change, consistency_valid, tid: entry.tid }),
-      );
+      await propagate(entry);
     },
   };
+}
+
+/** A constant number of statements, however many changes. */
+async function propagateChanges(validating: Validating, entries: readonly JournalEntry[]): Promise<void> {
+  const changes = await findChanges(validating.database, entries);
+  if (changes.length === 0) return;
+  // what a change under way explains is no damage, and its own propagation validates it
+  const found = await validateEntities(validating, changes, { by: 'propagation', patience: 0 });
+  await insertPropagations(
+    validating.database,
+    changes.map((change, n) => ({ ...change, consistency_valid: !found[n] || !isDamaged(found[n].validation) })),
+  );
 }
 
 function isStatusChange({ change, values }: JournalEntry): boolean {
@@ -63,14 +69,16 @@ export async function propagateTask(
   const found = await findTask(write, id);
   if (!found) throw noRecord(task, id);
   const { project_id, entity_type, entity_id, status } = found.task;
-  const last = await findChange(write, { id });
+  const last = await findLastChange(write, id);
   const [validated] = await validateEntities(validating, [{ entity_type, entity_id }]);
   if (!validated) throw new KernelError('not_found', `there is no ${entity_type} ${entity_id}`);
-  const inserted = await insertPropagation(write, {
-    ...{ task_id: id, project_id, entity_type, entity_id, tid: null },
-    ...{ old_status: last?.old_status ?? status, new_status: status },
-    consistency_valid: !isDamaged(validated.validation),
-  });
+  const [inserted] = await insertPropagations(write, [
+    {
+      ...{ task_id: id, project_id, entity_type, entity_id, tid: null },
+      ...{ old_status: last?.old_status ?? status, new_status: status },
+      consistency_valid: !isDamaged(validated.validation),
+    },
+  ]);
   // of no change, so there is never one already
   return inserted as Propagation;
 }
@@ -82,32 +90,27 @@ export function prunePropagations(db: Queryable, days: number, limit: number): P
 
 const MOST = 100;
 
-/** Validations that are asked for while one runs are made together: a bulk change of tasks concerns the same entities. */
-function gatheredValidation(validating: Validating): (change: StatusChange) => Promise<boolean> {
-  let waiting: { key: EntityKey; resolve(valid: boolean): void; reject(error: unknown): void }[] = [];
+/** What is asked for while the work runs is done together after it, and one by one when that fails: one that cannot be done fails alone. */
+function together<T>(work: (some: T[]) => Promise<void>): (one: T) => Promise<void> {
+  const waiting: { one: T; resolve(): void; reject(error: unknown): void }[] = [];
   let running = false;
+  const attempt = async (some: typeof waiting) => {
+    try {
+      await work(some.map(({ one }) => one));
+      for (const { resolve } of some) resolve();
+    } catch (error) {
+      if (some.length === 1 || isUnreachable(error)) for (const { reject } of some) reject(error);
+      else for (const single of some) await attempt([single]);
+    }
+  };
   const run = async () => {
     running = true;
-    while (waiting.length > 0) {
-      const [some, rest] = [waiting.slice(0, MOST), waiting.slice(MOST)];
-      waiting = rest;
-      try {
-        const found = await validateEntities(
-          validating,
-          some.map(({ key }) => key),
-          // what a change under way explains is no damage, and its own propagation validates it
-          { by: 'propagation', patience: 0 },
-        );
-        for (const [n, { resolve }] of some.entries()) resolve(!found[n] || !isDamaged(found[n].validation));
-      } catch (error) {
-        for (const { reject } of some) reject(error);
-      }
-    }
+    while (waiting.length > 0) await attempt(waiting.splice(0, MOST));
     running = false;
   };
-  return (change) => {
-    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
-    waiting.push({ key: { entity_type: change.entity_type, entity_id: change.entity_id }, resolve, reject });
+  return (one) => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    waiting.push({ one, resolve, reject });
     if (!running) void run();
     return promise;
   };
