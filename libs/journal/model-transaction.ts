@@ -35,6 +35,8 @@ export interface ModelTransactionOptions {
   readonly onCommit?: (committed: Committed) => void;
   /** A transaction that this one is a part of, and that somebody else commits. */
   readonly within?: Enclosing;
+  /** The last thing in the database transaction of what has changed something; when it throws, nothing has. Such a commit is never shared. */
+  readonly beforeCommit?: (tx: Connection) => Promise<void>;
 }
 
 /** An open transaction around ModelTransactions. Once a part of it was undone, it must not be committed. */
@@ -143,7 +145,7 @@ export class ModelTransaction<DB = unknown> {
     this.#assertOpen();
     const statements = this.#work.takeStatements();
     const committed =
-      this.#opening === undefined && statements.length <= 1 && !this.#options.within
+      this.#opening === undefined && statements.length <= (this.#options.beforeCommit ? 0 : 1) && !this.#options.within
         ? await this.#commitAtOnce(statements[0] ?? [])
         : await this.#commitOpened(statements);
     if (committed.tid !== null) this.#options.onCommit?.(committed);
@@ -220,16 +222,14 @@ export class ModelTransaction<DB = unknown> {
   async #commitOpened(statements: readonly PendingChange[][]): Promise<Committed> {
     const connection = await this.#open();
     await this.#write(connection, statements);
-    const { rows } = await this.#run(connection, {
-      text: 'SELECT tid, changes FROM tidemark.drawn()',
-      parameters: [],
-    });
+    const { rows } = await this.#run(connection, DRAWN);
+    const { tid, changes } = rows[0] as { tid: string | null; changes: string | null };
     if (!this.#options.within) {
+      if (tid !== null) await this.#orUndo(async () => this.#options.beforeCommit?.(connection));
       await this.#run(connection, { text: 'COMMIT', parameters: [] });
       connection.release();
     }
     this.#over = true;
-    const { tid, changes } = rows[0] as { tid: string | null; changes: string | null };
     return { tid: tid === null ? null : Number(tid), changes: Number(changes ?? 0) };
   }
 
@@ -242,14 +242,14 @@ export class ModelTransaction<DB = unknown> {
     }
   }
 
-  /** Runs a statement of the opened transaction; whatever fails ends the whole of it. */
-  async #run(
-    connection: Connection,
-    statement: Statement,
-    changes: readonly PendingChange[] = [],
-  ): Promise<{ rows: Row[] }> {
+  #run(connection: Connection, statement: Statement, changes?: readonly PendingChange[]): Promise<{ rows: Row[] }> {
+    return this.#orUndo(() => execute(connection, statement), changes);
+  }
+
+  /** Runs a part of the opened transaction; whatever fails ends the whole of it. */
+  async #orUndo<T>(work: () => Promise<T>, changes: readonly PendingChange[] = []): Promise<T> {
     try {
-      return await execute(connection, statement);
+      return await work();
     } catch (error) {
       await this.rollback();
       throw await explain(this.#options.database, error, changes);
@@ -294,5 +294,6 @@ export class ModelTransaction<DB = unknown> {
   }
 }
 
+const DRAWN: Statement = { text: 'SELECT tid, changes FROM tidemark.drawn()', parameters: [] };
 /** Deadlock and serialization failure: the statement has left nothing behind. */
 const RETRIABLE = new Set(['40P01', '40001']);
