@@ -132,10 +132,12 @@ export class Kernel<DB = unknown> implements Writer<DB> {
   /** Begins a unit of work; prepare it with an actor, then commit or roll back. Takes no connection yet. */
   begin(): ModelTransaction<DB> {
     if (this.#state === 'stopped') throw new KernelError('unavailable', 'the kernel is stopped');
+    const { beforeCommit } = this.projections;
     return new ModelTransaction<DB>({
       database: this.database as Database,
       origin: this.origin,
       ...(this.#coalescer && { coalescer: this.#coalescer }),
+      ...(beforeCommit && { beforeCommit }),
       onCommit: () => this.wake(),
     });
   }
@@ -159,6 +161,7 @@ export class Kernel<DB = unknown> implements Writer<DB> {
       if (within.undone) throw new KernelError('conflict', 'a part of the transaction was undone');
       // Fails in a transaction that has failed; COMMIT would undo that one without a word.
       const tid = await drawnTid(connection);
+      if (tid !== null) await this.projections.beforeCommit?.(connection);
       await connection.query('COMMIT');
       connection.release();
       if (tid !== null) this.wake();
@@ -225,6 +228,7 @@ export class Kernel<DB = unknown> implements Writer<DB> {
     try {
       await checkMigrated(this.database);
       await checkTables(this.database, [...this.resources.values()], this.#log);
+      await this.projections.check();
       this.#epoch = await readEpoch(this.database);
       await this.dispatcher.start();
       await this.#startWork();

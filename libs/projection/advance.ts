@@ -1,13 +1,19 @@
 import type { Queryable } from '#libs/database';
 import { after } from '#libs/dispatch';
 import { type JournalEntry, type Position, readPage } from '#libs/journal';
-import { type KeyedStatements, keyedStatements } from './keyed-statements.ts';
+import { computeLocked } from './key-locks.ts';
+import { type KeyedStatements, keyedStatements, runSized } from './keyed-statements.ts';
 import { imagesBefore } from './projection.queries.ts';
-import { concerns, type KeyedProjection, type KeyedSource, type Projection } from './projection.ts';
+import {
+  type ChangedFields,
+  concerns,
+  isInline,
+  type KeyedProjection,
+  type KeyedSource,
+  type Projection,
+} from './projection.ts';
 import { quoteTable, rebuildName } from './shape.ts';
 
-/** Changes that are applied by a prepared statement. */
-const FEW = 100;
 const PAGE = { limit: 2_000, bytes: 8 * 1024 * 1024 };
 
 /** A projection with the statements that were made for it. */
@@ -87,9 +93,9 @@ class ChangedRows {
     const { projection, statements } = this.#prepared;
     if (projection.kind !== 'keyed' || this.#entries.length === 0) return;
     const parameters = await changedRows(tx, projection, this.#entries);
-    const { few, many } = (statements as KeyedStatements)[this.#into];
-    if (this.#entries.length <= FEW) await tx.query(few.text, parameters, few.name);
-    else await tx.query(many.text, parameters);
+    const made = statements as KeyedStatements;
+    if (isInline(projection) && this.#into === 'live') return computeLocked(tx, projection, made, parameters);
+    await runSized(tx, made[this.#into], this.#entries.length, parameters);
   }
 }
 
@@ -97,7 +103,7 @@ class ChangedRows {
 export async function changedRows(
   db: Queryable,
   projection: KeyedProjection,
-  entries: readonly JournalEntry[],
+  entries: readonly ChangedFields[],
 ): Promise<string[][]> {
   const parameters: string[][] = [];
   for (const source of projection.sources) {
@@ -111,6 +117,6 @@ export async function changedRows(
 }
 
 // A row that is gone belonged to keys, and one that has moved to others than now.
-function leavesKeys({ keyFields = [] }: KeyedSource, { change, values }: JournalEntry): boolean {
+function leavesKeys({ keyFields = [] }: KeyedSource, { change, values }: ChangedFields): boolean {
   return change === 'DELETE' || (change !== 'CREATE' && keyFields.some((field) => Object.hasOwn(values, field)));
 }

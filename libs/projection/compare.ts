@@ -4,7 +4,7 @@ import { type Position, parseExact, readPage } from '#libs/journal';
 import { changedRows, prepare } from './advance.ts';
 import { type Difference, differencesOf } from './difference.ts';
 import { within } from './follower.ts';
-import type { KeyedStatements } from './keyed-statements.ts';
+import { type KeyedStatements, runSized } from './keyed-statements.ts';
 import { storedProjection } from './projection.queries.ts';
 import { concerns, type KeyedProjection } from './projection.ts';
 import { shapeOf } from './shape.ts';
@@ -63,7 +63,7 @@ export async function compareWithin(
   const { compareAll, compareSome } = statements as KeyedStatements;
   const { rows } = await tx.query<{ keys: number; last: string[] | null; differences: string }>(
     keys ? compareSome : compareAll,
-    keys ? [JSON.stringify(keys)] : [after ?? null, limit],
+    keys ? [keys.map((key) => JSON.stringify(key))] : [after ?? null, limit],
   );
   const found = rows[0] as { keys: number; last: string[] | null; differences: string };
   const differing = parseExact(found.differences) as Differing[];
@@ -98,7 +98,12 @@ export async function waitingKeys(
     const page = await readPage(tx, { after: at, limit: 2_000, bytes: 8 * 1024 * 1024 });
     const entries = page.entries.filter((entry) => concerns(projection, entry));
     if (entries.length > 0) {
-      const { rows } = await tx.query<{ key: string }>(changedKeys, await changedRows(tx, projection, entries));
+      const { rows } = await runSized<{ key: string }>(
+        tx,
+        changedKeys,
+        entries.length,
+        await changedRows(tx, projection, entries),
+      );
       for (const { key } of rows) waiting.add(JSON.stringify(parseExact(key)));
     }
     const last = page.entries.at(-1);

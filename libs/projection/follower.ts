@@ -1,8 +1,8 @@
-import { type Connection, type ConnectionSource, KernelError } from '#libs/database';
+import type { Connection, ConnectionSource } from '#libs/database';
 import { Alarm, backoff, type Dispatcher, type Log, reason, wholeTid } from '#libs/dispatch';
 import { advance, type Prepared, prepare } from './advance.ts';
 import { claim, enterFailure, moveCheckpoint, storedProjection } from './projection.queries.ts';
-import { concerns, type Projection } from './projection.ts';
+import { concerns, type Projection, unregistered } from './projection.ts';
 import { RecentChanges } from './recent.ts';
 
 const LOOK_EVERY = 1_000;
@@ -168,7 +168,7 @@ export class Follower {
   async #look(): Promise<number> {
     const { name, version } = this.projection;
     const stored = await storedProjection(this.#options.database, name);
-    if (!stored) throw new KernelError('configuration', `no migration has called tidemark.projection('${name}', …)`);
+    if (!stored) throw unregistered(name);
     const fits = stored.version === 0 || stored.version === version;
     this.#state = fits ? 'following' : 'outdated';
     // what another version's rows reflect is not what this process waits for

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { KernelError, type Queryable } from '#libs/database';
+import { type Answer, KernelError, type Queryable } from '#libs/database';
 import type { KeyedProjection, KeyedSource } from './projection.ts';
 import { type Column, quoteTable, rebuildName, type Shape, shapeOf } from './shape.ts';
 
@@ -11,15 +11,25 @@ export interface KeyedStatements {
   readonly rebuild: Sized;
   /** Computes the $2 keys after the key $1 (a text array, or null), of all that the source rows have. Returns `keys`, and the `last`. */
   readonly scan: string;
-  /** Computes the keys in $1 anew: a JSON array of arrays. */
-  readonly liveSome: string;
+  /** Computes the keys in $1 anew: JSON arrays as text. */
+  readonly liveSome: Sized;
+  /**
+   * Locks the keys in $1 of the projection called $2 until the end of the transaction. A later statement sees whatever others have
+   * committed who had them.
+   */
+  readonly lockSome: Sized;
   /** The differences of the $2 keys after the key $1, of all that the source rows or the table have. */
   readonly compareAll: string;
-  /** The differences of the keys in $1: a JSON array of arrays. */
+  /** The differences of the keys in $1. */
   readonly compareSome: string;
-  /** The keys of changed rows, as `recompute` is told of them: JSON arrays as text. */
-  readonly changedKeys: string;
+  /** The keys of changed rows, as `recompute` is told of them. */
+  readonly changedKeys: Sized;
 }
+
+/** So many locks at most, however many keys: those of 10,000 would not find room in the server's lock table. */
+const STRIPES = 128;
+/** Changes or keys for which a statement is prepared. */
+const FEW = 100;
 
 /**
  * One statement for two sizes. To plan it takes longer than to compute a few keys: that one is prepared, and hides from the planner how many
@@ -38,17 +48,11 @@ export async function keyedStatements(db: Queryable, projection: KeyedProjection
   );
   const key = keyColumns(projection, live);
   const names = key.map(({ quoted }) => quoted).join(', ');
-  const changedBy = (parameter: (place: number) => string) =>
+  const changed = (parameter: Parameter) =>
     union(
       key,
       sources.map(({ source, shape }, n) => keysOfChanged(source, shape, parameter(2 * n + 1), parameter(2 * n + 2))),
     );
-  const changed = changedBy((place) => `$${place}::text[]`);
-  const hidden = changedBy((place) => `(SELECT $${place}::text[])::text[]`);
-  const sized = (into: 'live' | 'rebuild'): Sized => ({
-    few: named(recompute(projection, live, key, hidden, into)),
-    many: { text: recompute(projection, live, key, changed, into) },
-  });
   const everything = union(
     key,
     sources.map(({ source, shape }) => keysOfAll(source, shape)),
@@ -58,23 +62,45 @@ export async function keyedStatements(db: Queryable, projection: KeyedProjection
       WHERE $1::text[] IS NULL OR (${names}) > (${key.map(({ type }, n) => `($1::text[])[${n + 1}]::${type}`).join(', ')})
       ORDER BY ${names} LIMIT $2`;
   const known = `${everything} UNION SELECT ${names} FROM ${live.quoted}`;
-  const given = `SELECT DISTINCT ${key.map(({ quoted, type }, n) => `(k ->> ${n})::${type} AS ${quoted}`).join(', ')}
-    FROM jsonb_array_elements($1::jsonb) k`;
+  const given = (parameter: Parameter) => `
+    SELECT DISTINCT ${key.map(({ quoted, type }, n) => `(k::jsonb ->> ${n})::${type} AS ${quoted}`).join(', ')}
+      FROM unnest(${parameter(1)}) k`;
   return {
     key,
-    live: sized('live'),
-    rebuild: sized('rebuild'),
+    live: sized((parameter) => recompute(projection, live, key, changed(parameter), 'live')),
+    rebuild: sized((parameter) => recompute(projection, live, key, changed(parameter), 'rebuild')),
     scan: recompute(projection, live, key, after(everything), 'rebuild'),
-    liveSome: recompute(projection, live, key, given, 'live'),
+    liveSome: sized((parameter) => recompute(projection, live, key, given(parameter), 'live')),
+    lockSome: sized((parameter) => lock(given(parameter))),
     compareAll: compare(projection, live, key, after(known)),
-    compareSome: compare(projection, live, key, given),
-    changedKeys: `SELECT json_build_array(${names})::text AS key FROM (${changed}) changed_keys`,
+    compareSome: compare(projection, live, key, given(shown)),
+    changedKeys: sized(
+      (parameter) => `SELECT json_build_array(${names})::text AS key FROM (${changed(parameter)}) changed_keys`,
+    ),
   };
 }
 
-// By its text: a connection refuses another statement under a name that it knows.
-function named(text: string): Sized['few'] {
-  return { text, name: `tidemark_projection_${hash('sha256', text).slice(0, 24)}` };
+/** A list of texts, in its place. */
+type Parameter = (place: number) => string;
+
+const shown: Parameter = (place) => `$${place}::text[]`;
+const hidden: Parameter = (place) => `(SELECT $${place}::text[])::text[]`;
+
+function sized(text: (parameter: Parameter) => string): Sized {
+  const few = text(hidden);
+  // By its text: a connection refuses another statement under a name that it knows.
+  const name = `tidemark_projection_${hash('sha256', few).slice(0, 24)}`;
+  return { few: { text: few, name }, many: { text: text(shown) } };
+}
+
+/** Runs a statement for so many changes or keys. */
+export function runSized<R>(
+  db: Queryable,
+  { few, many }: Sized,
+  count: number,
+  parameters: readonly unknown[],
+): Promise<Answer<R>> {
+  return count <= FEW ? db.query<R>(few.text, parameters, few.name) : db.query<R>(many.text, parameters);
 }
 
 function keyColumns({ name, key, table }: KeyedProjection, live: Shape): readonly Column[] {
@@ -151,6 +177,13 @@ function recompute(
           ORDER BY ${key.map(({ quoted }) => `${quoted} DESC`).join(', ')} LIMIT 1
       ) AS last
       FROM keys`;
+}
+
+// In one order, whoever takes them. Equal keys have one hash, as their types have it, however they are written.
+function lock(keys: string): string {
+  return `
+    SELECT pg_advisory_xact_lock(hashtext('tidemark inline ' || $2::text), stripe), current_setting('transaction_isolation') AS isolation
+      FROM (SELECT DISTINCT hash_record(k) & ${STRIPES - 1} AS stripe FROM (${keys}) k ORDER BY stripe) s`;
 }
 
 // The table may have lost its primary key, and hold a row twice: a copy is a row of its own here.

@@ -35,6 +35,11 @@ export interface KeyedProjection extends Common {
   readonly sources: readonly KeyedSource[];
   /** A SELECT of all columns of the table, by name, over `keys`: the key columns of what is to be computed, each key once. */
   readonly rows: string;
+  /**
+   * Whether the program's own transactions compute the keys that they concern before they commit, too: who reads after the commit sees
+   * rows that reflect the change, and a change that the table refuses fails. Costs every change of its sources; default false.
+   */
+  readonly inline?: boolean;
 }
 
 /** What is computed from the changes themselves, in tid order. */
@@ -64,6 +69,11 @@ export function defineProjection<P extends Projection>(projection: P): P {
   if (projection.sources.length === 0) throw refuse('it follows nothing');
   if (projection.kind === 'keyed' && projection.key.length === 0) throw refuse('it has no key');
   if (projection.kind === 'fold' && projection.tables.length === 0) throw refuse('it has no table');
+  if (projection.kind === 'fold' && (projection as { inline?: boolean }).inline) {
+    throw refuse(
+      'a fold cannot be inline: it needs each change in tid order, and those before it may not be committed',
+    );
+  }
   defined.add(projection);
   return Object.freeze(projection);
 }
@@ -71,6 +81,14 @@ export function defineProjection<P extends Projection>(projection: P): P {
 /** Whether a value was made by this program's defineProjection(). */
 export function isProjection(value: unknown): value is Projection {
   return typeof value === 'object' && value !== null && defined.has(value);
+}
+
+export function isInline(projection: Projection): projection is KeyedProjection {
+  return projection.kind === 'keyed' && projection.inline === true;
+}
+
+export function unregistered(name: string): KernelError {
+  return new KernelError('configuration', `no migration has called tidemark.projection('${name}', …)`);
 }
 
 export function tablesOf(projection: Projection): readonly string[] {
@@ -81,8 +99,11 @@ export function sourcesOf(projection: Projection): readonly Resource[] {
   return projection.kind === 'keyed' ? projection.sources.map(({ resource }) => resource) : projection.sources;
 }
 
+/** Of a change: its row, and the names of its fields. */
+export type ChangedFields = Pick<JournalEntry, 'tid' | 'resource' | 'id' | 'change' | 'values'>;
+
 /** Whether a change concerns a projection. */
-export function concerns(projection: Projection, { resource, change, values }: JournalEntry): boolean {
+export function concerns(projection: Projection, { resource, change, values }: ChangedFields): boolean {
   if (projection.kind === 'fold') return projection.sources.some(({ name }) => name === resource);
   return projection.sources.some(
     (source) =>

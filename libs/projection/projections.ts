@@ -1,6 +1,7 @@
-import { KernelError } from '#libs/database';
+import { type Connection, KernelError } from '#libs/database';
 import { Follower, type FollowerOptions, type FollowerStatus } from './follower.ts';
-import type { Projection } from './projection.ts';
+import { InlineProjections } from './inline.ts';
+import { isInline, type Projection } from './projection.ts';
 import { type RebuildSource, rebuild } from './rebuild.ts';
 
 const WAIT_FOR = 5_000;
@@ -11,6 +12,7 @@ export type ProjectionsOptions = Omit<FollowerOptions, 'rebuild' | 'database'> &
 export class Projections {
   readonly #options: ProjectionsOptions;
   readonly #followers = new Map<string, Follower>();
+  readonly #inline = new InlineProjections();
   readonly #leaving = new AbortController();
   #started = false;
 
@@ -24,6 +26,7 @@ export class Projections {
     if (this.#followers.has(projection.name)) {
       throw new KernelError('configuration', `two projections are called ${projection.name}`);
     }
+    if (isInline(projection)) this.#inline.add(projection);
     const outdated = (one: Projection) => this.#rebuild(one);
     this.#followers.set(projection.name, new Follower(projection, { ...this.#options, rebuild: outdated }));
   }
@@ -35,6 +38,16 @@ export class Projections {
   /** The projection of a name. KernelError `not_found` when there is none. */
   get(name: string): Projection {
     return this.#follower(name).projection;
+  }
+
+  /** Computes the inline ones, where there are any: to be called before a transaction that has changed something commits. */
+  get beforeCommit(): ((tx: Connection) => Promise<void>) | undefined {
+    return this.#inline.any ? (tx) => this.#inline.compute(tx) : undefined;
+  }
+
+  /** Checks that the inline ones can be computed: each change will depend on it. KernelError `configuration` says what is not. */
+  async check(): Promise<void> {
+    await this.#inline.check(this.#options.database);
   }
 
   /** Begins, once the dispatcher has started. */

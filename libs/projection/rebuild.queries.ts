@@ -59,9 +59,17 @@ function elsewhere(name: string): never {
   throw new KernelError('conflict', `another process goes on with the rebuild of ${name}`);
 }
 
+const WAIT_BRIEFLY = `SELECT set_config('lock_timeout', '250ms', true)`;
+
+/** Lets nobody write to tables until the end of the transaction. 55P03 when somebody does for longer than this waits. */
+export async function holdWriters(tx: Queryable, tables: readonly string[]): Promise<void> {
+  await tx.query(WAIT_BRIEFLY);
+  await tx.query(`LOCK TABLE ${tables.join(', ')} IN SHARE MODE`);
+}
+
 /** Puts the new tables in the place of the old. 55P03 when somebody reads those for longer than this waits. */
 export async function finishRebuild(tx: Queryable, name: string): Promise<void> {
-  await tx.query(`SELECT set_config('lock_timeout', '250ms', true)`);
+  await tx.query(WAIT_BRIEFLY);
   await tx.query('SELECT tidemark.finish_rebuild($1)', [name]);
 }
 

@@ -7,12 +7,13 @@ import { type Difference, differencesOf } from './difference.ts';
 import { within } from './follower.ts';
 import type { KeyedStatements } from './keyed-statements.ts';
 import { holdCheckpoint, storedProjection } from './projection.queries.ts';
-import { type Projection, tablesOf } from './projection.ts';
+import { isInline, type Projection, tablesOf } from './projection.ts';
 import {
   beginRebuild,
   differingRows,
   dropRebuild,
   finishRebuild,
+  holdWriters,
   lockRebuild,
   moveRebuild,
   type RebuildRow,
@@ -217,6 +218,7 @@ async function swap(database: RebuildSource, prepared: Prepared): Promise<number
     const live = await holdCheckpoint(tx, name);
     const { safe } = await frontier(tx);
     const tid = await catchUpWithin(tx, prepared, Math.max(live, safe));
+    if (isInline(prepared.projection)) await catchUpInline(tx, prepared, { from: tid });
     await finishRebuild(tx, name);
     return tid;
   });
@@ -229,6 +231,20 @@ async function catchUpWithin(tx: Parameters<typeof advance>[0], prepared: Prepar
   while (tid < upto) tid = await advance(tx, prepared, { from: tid, upto, into: 'rebuild' });
   await moveRebuild(tx, name, row, { ...row, tid });
   return tid;
+}
+
+/**
+ * What inline writers have committed is in the live table, be it safe or not, so it must be in the new one, too. Those of from here on wait
+ * for the swap. The checkpoint stays at what is safe: the rest is computed once more.
+ */
+async function catchUpInline(
+  tx: Parameters<typeof advance>[0],
+  prepared: Prepared,
+  { from }: { from: number },
+): Promise<void> {
+  await holdWriters(tx, tablesOf(prepared.projection).map(quoteTable));
+  const { head } = await frontier(tx);
+  for (let tid = from; tid < head; ) tid = await advance(tx, prepared, { from: tid, upto: head, into: 'rebuild' });
 }
 
 async function differences(

@@ -2,7 +2,8 @@ import type { ConnectionSource } from '#libs/database';
 import { frontier } from '#libs/journal';
 import { prepare } from './advance.ts';
 import { within } from './follower.ts';
-import type { KeyedStatements } from './keyed-statements.ts';
+import { lockKeys } from './key-locks.ts';
+import { type KeyedStatements, runSized } from './keyed-statements.ts';
 import { beginAnewAt, holdCheckpoint } from './projection.queries.ts';
 import type { KeyedProjection } from './projection.ts';
 
@@ -15,7 +16,10 @@ export async function recomputeKeys(
   await within(database, async (tx) => {
     await holdCheckpoint(tx, projection.name);
     const { statements } = await prepare(tx, projection);
-    await tx.query((statements as KeyedStatements).liveSome, [JSON.stringify(keys)]);
+    const made = statements as KeyedStatements;
+    const given = keys.map((key) => JSON.stringify(key));
+    if (projection.inline) await lockKeys(tx, projection, made, given);
+    await runSized(tx, made.liveSome, given.length, [given]);
   });
 }
 
