@@ -9,9 +9,9 @@ const LOOK_EVERY = 1_000;
 /** While somebody waits for what another process is to do. */
 const LOOK_WHILE_WAITING = 5;
 /** For changes of this process that nobody waits to see: one batch serves several. */
-const GATHER = 20;
+const GATHER = 50;
 /** What others have changed they apply themselves, if they live. */
-const LEAVE_TO_OTHERS = 60;
+const LEAVE_TO_OTHERS = 100;
 
 export interface FollowerOptions {
   readonly database: ConnectionSource;
