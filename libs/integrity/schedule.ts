@@ -16,9 +16,11 @@ import {
 
 /** How long a process that finds another one at work lets it be. */
 const LOOK_EVERY = 1_000;
-const MOST_PAGE = 1_000;
-/** What a look costs of the budget, however few rows there are: small databases are not looked at without a pause. */
-const LEAST = 1_000;
+/** Rows that are looked at at once: a thousand of them keep a processor from everybody else for a tenth of a second. */
+const PAGE = 200;
+/** What the last page of a check costs of the budget at least, however few rows there are: small databases are not looked at without a pause. */
+const LAST_PAGE = 1_000;
+const MOST_OPEN = 1_000;
 const LOOK_AGAIN = 100;
 /** The transaction that holds the schedule says nothing while a check takes long: the database would end it after a minute. */
 const KEEP_ALIVE = 10_000;
@@ -91,8 +93,8 @@ export class Schedule {
       if (held.full === 'due') await beginFull(writer.database);
       const turn = await this.#turn(writer.database, checks, held.full !== 'over');
       if (turn === undefined) return LOOK_EVERY;
-      const rows = await this.#look(writer, turn);
-      const pause = (Math.max(rows, LEAST) / this.#options.rowsPerSecond) * 1_000;
+      const { rows, next } = await this.#look(writer, turn);
+      const pause = (Math.max(rows, next === null ? LAST_PAGE : PAGE) / this.#options.rowsPerSecond) * 1_000;
       await setDue(writer.database, pause);
       return pause;
     });
@@ -128,7 +130,7 @@ export class Schedule {
     return next && { run: 'sample', check: next.check, after: next.place };
   }
 
-  async #look(writer: Writer, { run, check, after }: Turn): Promise<number> {
+  async #look(writer: Writer, { run, check, after }: Turn): Promise<Pick<Looked, 'rows' | 'next'>> {
     const counts = this.#countsOf(check);
     const position = { run, check_name: check.name, resource: check.resource };
     let looked: Looked;
@@ -143,7 +145,7 @@ export class Schedule {
       }
       this.#failing.add(keyOf(check));
       await movePosition(writer.database, { ...position, place: null, done: true, rows: 0, error: reason(error) });
-      return 0;
+      return { rows: 0, next: null };
     }
     this.#failing.delete(keyOf(check));
     await this.#enter(writer, check, looked);
@@ -151,13 +153,13 @@ export class Schedule {
     await movePosition(writer.database, { ...position, place: next, done: next === null, rows, error: null });
     counts.looks += 1;
     counts.rows += rows;
-    return rows;
+    return { rows, next };
   }
 
   async #find(writer: Writer, check: Check, after: string | null): Promise<Looked> {
     const keepAlive = setInterval(() => void writer.database.query('SELECT 1').catch(() => undefined), KEEP_ALIVE);
     try {
-      const limit = Math.min(MOST_PAGE, this.#options.rowsPerSecond);
+      const limit = Math.min(PAGE, this.#options.rowsPerSecond);
       return await check.find({ after, limit });
     } finally {
       clearInterval(keepAlive);
@@ -166,7 +168,7 @@ export class Schedule {
 
   async #enter(writer: Writer, check: Check, looked: Looked): Promise<void> {
     const { actor, log } = this.#options;
-    const before = new Set((await selectOpen(writer.database, check, MOST_PAGE)).map(({ key }) => key));
+    const before = new Set((await selectOpen(writer.database, check, MOST_OPEN)).map(({ key }) => key));
     const recorded = await record(writer, actor, check, looked.found);
     const fresh = recorded.filter(({ found, state }) => state === 'open' && !before.has(findingKey(check, found)));
     if (fresh.length > 0) {
