@@ -1,6 +1,6 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Database, KernelError } from '#libs/database';
+import { type Database, KernelError, runInTransaction } from '#libs/database';
 import { lockHasToken } from './tokens.queries.ts';
 import { isTokenText, newTokenText, storeToken } from './tokens.ts';
 
@@ -14,23 +14,16 @@ export async function ensureAdminToken(
   folder: string,
 ): Promise<{ token: string | undefined; created: boolean }> {
   const file = join(folder, 'admin-token');
-  const connection = await database.connect();
-  try {
-    await connection.query('BEGIN');
-    const created = !(await lockHasToken(connection, 'admin'));
+  return runInTransaction(database, async (tx) => {
+    const created = !(await lockHasToken(tx, 'admin'));
     let token = await readToken(file);
     if (created) {
       // the file first: a token in the table whose text nobody has would be the end of it
       token ??= await writeToken(file, newTokenText());
-      await storeToken(connection, token, { user: 'admin', roles: ['admin'] });
+      await storeToken(tx, token, { user: 'admin', roles: ['admin'] });
     }
-    await connection.query('COMMIT');
-    connection.release();
     return { token, created };
-  } catch (error) {
-    connection.release(error as Error);
-    throw error;
-  }
+  });
 }
 
 // A token that this process may not read is not its to show; where it must be written, writing reports what is wrong.

@@ -18,3 +18,4 @@ export {
 export { type DatabaseError, type ErrorCode, isUnreachable, KernelError, translate } from './errors.ts';
 export { checkFitness } from './fitness.ts';
 export { gathered } from './gathered.ts';
+export { runInTransaction, SNAPSHOT, undo } from './run-in-transaction.ts';

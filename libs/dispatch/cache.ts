@@ -1,5 +1,12 @@
 import type { Kysely } from 'kysely';
-import { type ConnectionSource, KernelError, kyselyOver } from '#libs/database';
+import {
+  type Connection,
+  type ConnectionSource,
+  KernelError,
+  kyselyOver,
+  runInTransaction,
+  SNAPSHOT,
+} from '#libs/database';
 import { frontier, type JournalEntry, type Position } from '#libs/journal';
 import { Alarm, backoff, reason } from './alarm.ts';
 import { highestTid } from './dispatch.queries.ts';
@@ -117,20 +124,15 @@ export class CacheLoop<S> implements Cache<S> {
 
   /** Reads the state from one snapshot, and the highest tid which that holds. */
   async #load(): Promise<number> {
-    const connection = await this.#options.database.connect();
-    try {
-      await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    const load = async (connection: Connection) => {
       const held = await highestTid(connection);
-      this.#state = await this.#definition.load(kyselyOver(async () => connection));
-      await connection.query('COMMIT');
-      this.#phase = 'loading';
-      this.#loads += 1;
-      connection.release();
-      return held;
-    } catch (error) {
-      connection.release(new Error(reason(error)));
-      throw error;
-    }
+      return { held, state: await this.#definition.load(kyselyOver(async () => connection)) };
+    };
+    const { held, state } = await runInTransaction(this.#options.database, load, SNAPSHOT);
+    this.#state = state;
+    this.#phase = 'loading';
+    this.#loads += 1;
+    return held;
   }
 
   #apply(entry: JournalEntry): void {

@@ -1,4 +1,4 @@
-import type { ConnectionSource, Queryable } from '#libs/database';
+import { type ConnectionSource, type Queryable, runInTransaction } from '#libs/database';
 import { after, wants } from '#libs/dispatch';
 import { type JournalEntry, type Position, readPage } from '#libs/journal';
 import type { EffectId, EffectListener } from './effect.ts';
@@ -21,18 +21,10 @@ export async function sweep(
   listeners: ReadonlyMap<string, EffectListener>,
   upto: number,
 ): Promise<number> {
-  const connection = await database.connect();
-  try {
-    await connection.query('BEGIN');
-    const positions = await lockPositions(connection, [...listeners.keys()], upto);
-    const reached = positions.length === 0 ? upto : await sweepFrom(connection, listeners, positions, upto);
-    await connection.query('COMMIT');
-    connection.release();
-    return reached;
-  } catch (error) {
-    connection.release(error as Error);
-    throw error;
-  }
+  return runInTransaction(database, async (tx) => {
+    const positions = await lockPositions(tx, [...listeners.keys()], upto);
+    return positions.length === 0 ? upto : sweepFrom(tx, listeners, positions, upto);
+  });
 }
 
 async function sweepFrom(

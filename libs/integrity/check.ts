@@ -84,5 +84,3 @@ export function findingKey(check: Pick<Check, 'name' | 'resource'>, found: Found
   const parts = [check.name, check.resource, placeOf(found), found.id, found.field, found.kind];
   return hash('sha256', JSON.stringify(parts));
 }
-
-export const SNAPSHOT = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY';

@@ -1,7 +1,6 @@
-import type { ConnectionSource, Queryable } from '#libs/database';
-import { within } from '#libs/projection';
+import { type ConnectionSource, type Queryable, runInTransaction, SNAPSHOT } from '#libs/database';
 import { asActor } from './as-actor.ts';
-import { type Accept, type Check, type Found, type Look, type Looked, type Plan, SNAPSHOT } from './check.ts';
+import { type Accept, type Check, type Found, type Look, type Looked, type Plan } from './check.ts';
 import { absentPage, acceptRows, driftOf, modelPage, restoreRows } from './drift.queries.ts';
 
 /**
@@ -11,7 +10,7 @@ import { absentPage, acceptRows, driftOf, modelPage, restoreRows } from './drift
 export function driftCheck(database: ConnectionSource, resource: string): Check {
   return {
     ...{ name: 'drift', resource, whole: false },
-    find: (look) => within(database, (snapshot) => find(snapshot, resource, look), SNAPSHOT),
+    find: (look) => runInTransaction(database, (snapshot) => find(snapshot, resource, look), SNAPSHOT),
     plan,
     async apply({ atomic }, actor, found, accept) {
       const ids = [...new Set(found.map(({ id }) => id))];

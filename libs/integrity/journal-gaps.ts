@@ -1,22 +1,12 @@
-import type { ConnectionSource, Queryable } from '#libs/database';
-import { within } from '#libs/projection';
-import {
-  type Accept,
-  type Check,
-  type Found,
-  type Look,
-  type Looked,
-  type Plan,
-  type SettledPlan,
-  SNAPSHOT,
-} from './check.ts';
+import { type ConnectionSource, type Queryable, runInTransaction, SNAPSHOT } from '#libs/database';
+import { type Accept, type Check, type Found, type Look, type Looked, type Plan, type SettledPlan } from './check.ts';
 import { type Gap, gapPage, gapsAt, gapsBetween } from './journal-gaps.queries.ts';
 
 /** Entries of a journal whose values are gone, and values whose entry is gone: somebody has written to the journal itself. */
 export function journalCheck(database: ConnectionSource, resource: string): Check {
   return {
     ...{ name: 'journal', resource, whole: false },
-    find: (look) => within(database, (snapshot) => find(snapshot, resource, look), SNAPSHOT),
+    find: (look) => runInTransaction(database, (snapshot) => find(snapshot, resource, look), SNAPSHOT),
     plan,
     apply: async () => {},
   };

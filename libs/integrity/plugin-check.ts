@@ -1,13 +1,12 @@
-import { type ConnectionSource, KernelError } from '#libs/database';
-import { within } from '#libs/projection';
-import { type Accept, type Check, type CheckDefinition, type Found, type Plan, SNAPSHOT } from './check.ts';
+import { type ConnectionSource, KernelError, runInTransaction, SNAPSHOT } from '#libs/database';
+import { type Accept, type Check, type CheckDefinition, type Found, type Plan } from './check.ts';
 
 /** A check that a program or a plugin has defined, under its full name. */
 export function definedCheck(database: ConnectionSource, name: string, definition: CheckDefinition): Check {
   const { resource, repair } = definition;
   return {
     ...{ name, resource, whole: false },
-    find: (look) => within(database, (snapshot) => definition.find(snapshot, look), SNAPSHOT),
+    find: (look) => runInTransaction(database, (snapshot) => definition.find(snapshot, look), SNAPSHOT),
     plan(_found: Found, accept: Accept | undefined): Plan {
       if (accept !== undefined) {
         throw new KernelError('invalid', `the check ${name} knows what is right: there is nothing to accept`);

@@ -7,6 +7,7 @@ import {
   KernelError,
   kyselyOver,
   translate,
+  undo,
 } from '#libs/database';
 import { type Actor, actorSetting } from './actor.ts';
 import { type PendingChange, stagedNode } from './changes.ts';
@@ -162,12 +163,7 @@ export class ModelTransaction<DB = unknown> {
       this.#options.within.undone = true;
       return;
     }
-    try {
-      await connection.query('ROLLBACK');
-      connection.release();
-    } catch (error) {
-      connection.release(error as Error);
-    }
+    await undo(connection);
   }
 
   /** One statement in autocommit. It may be repeated after a deadlock: nothing of it is left then. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Kysely, Transaction } from 'kysely';
 import { Permissions, type PermissionTable } from '#libs/access';
-import { type Connection, type Database, KernelError, kyselyOver, translate } from '#libs/database';
+import { type Database, KernelError, kyselyOver, runInTransaction, translate } from '#libs/database';
 import { Dispatcher, type Log } from '#libs/dispatch';
 import { EffectLedger, type EffectListener } from '#libs/effects';
 import { type CheckDefinition, Integrity, type RuleDefinition, Rules } from '#libs/integrity';
@@ -153,21 +153,19 @@ export class Kernel<DB = unknown> implements Writer<DB> {
    */
   async atomic<T>(work: (writer: Writer<DB>) => Promise<T>): Promise<T> {
     if (this.#state === 'stopped') throw new KernelError('unavailable', 'the kernel is stopped');
-    const connection = await this.database.connect();
     try {
-      await connection.query('BEGIN');
-      const within: Enclosing = { connection, undone: false };
-      const result = await work(this.#writerWithin(within));
-      if (within.undone) throw new KernelError('conflict', 'a part of the transaction was undone');
-      // Fails in a transaction that has failed; COMMIT would undo that one without a word.
-      const tid = await drawnTid(connection);
-      if (tid !== null) await this.projections.beforeCommit?.(connection);
-      await connection.query('COMMIT');
-      connection.release();
-      if (tid !== null) this.wake();
+      const { result, changed } = await runInTransaction(this.database, async (connection) => {
+        const within: Enclosing = { connection, undone: false };
+        const result = await work(this.#writerWithin(within));
+        if (within.undone) throw new KernelError('conflict', 'a part of the transaction was undone');
+        // Fails in a transaction that has failed; COMMIT would undo that one without a word.
+        const changed = (await drawnTid(connection)) !== null;
+        if (changed) await this.projections.beforeCommit?.(connection);
+        return { result, changed };
+      });
+      if (changed) this.wake();
       return result;
     } catch (error) {
-      await undo(connection);
       throw translate(error);
     }
   }
@@ -293,15 +291,6 @@ async function transact<DB, T>(
   } catch (error) {
     await tx.rollback();
     throw error;
-  }
-}
-
-async function undo(connection: Connection): Promise<void> {
-  try {
-    await connection.query('ROLLBACK');
-    connection.release();
-  } catch (error) {
-    connection.release(error as Error);
   }
 }
 

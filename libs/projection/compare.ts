@@ -1,9 +1,8 @@
-import type { ConnectionSource, Queryable } from '#libs/database';
+import { type ConnectionSource, type Queryable, runInTransaction, SNAPSHOT } from '#libs/database';
 import { after } from '#libs/dispatch';
 import { type Position, parseExact, readPage } from '#libs/journal';
 import { changedRows, prepare } from './advance.ts';
 import { type Difference, differencesOf } from './difference.ts';
-import { within } from './follower.ts';
 import { type KeyedStatements, runSized } from './keyed-statements.ts';
 import { storedProjection } from './projection.queries.ts';
 import { concerns, type KeyedProjection } from './projection.ts';
@@ -42,14 +41,14 @@ export async function compare(
   options: CompareOptions = {},
 ): Promise<Compared> {
   const { quoted } = await shapeOf(database, projection.table);
-  return within(
+  return runInTransaction(
     database,
     async (tx) => {
       // Before there is a snapshot: the swap of a rebuild in between would show it the new table, without the rows made after it.
       await tx.query(`LOCK TABLE ${quoted} IN ACCESS SHARE MODE`);
       return compareWithin(tx, projection, options);
     },
-    'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
+    SNAPSHOT,
   );
 }
 

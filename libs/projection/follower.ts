@@ -1,4 +1,4 @@
-import type { Connection, ConnectionSource } from '#libs/database';
+import { type ConnectionSource, runInTransaction } from '#libs/database';
 import { Alarm, backoff, type Dispatcher, type Log, reason, wholeTid } from '#libs/dispatch';
 import { advance, type Prepared, prepare } from './advance.ts';
 import { claim, enterFailure, moveCheckpoint, storedProjection } from './projection.queries.ts';
@@ -188,7 +188,7 @@ export class Follower {
     const { name, version } = this.projection;
     this.#prepared ??= await prepare(database, this.projection);
     const prepared = this.#prepared;
-    return within(database, async (tx) => {
+    return runInTransaction(database, async (tx) => {
       const from = await claim(tx, name, version, upto);
       if (from === undefined) return undefined;
       const known = this.#recent?.between(from, upto);
@@ -208,29 +208,5 @@ export class Follower {
     if (this.#failures > 1) return;
     log.error({ err: error, projection: this.projection.name }, 'a projection cannot be kept current');
     await enterFailure(database, this.projection.name, this.#lastError).catch(() => undefined);
-  }
-}
-
-/** Runs work in a transaction of its own; when it throws, nothing has changed. */
-export async function within<T>(
-  database: ConnectionSource,
-  work: (tx: Connection) => Promise<T>,
-  begin = 'BEGIN',
-): Promise<T> {
-  const connection = await database.connect();
-  try {
-    await connection.query(begin);
-    const result = await work(connection);
-    await connection.query('COMMIT');
-    connection.release();
-    return result;
-  } catch (error) {
-    try {
-      await connection.query('ROLLBACK');
-      connection.release();
-    } catch (broken) {
-      connection.release(broken as Error);
-    }
-    throw error;
   }
 }

@@ -1,6 +1,6 @@
 export { type Compared, type CompareOptions, compare, compareWithin } from './compare.ts';
 export type { Difference } from './difference.ts';
-export { type FollowerStatus, within } from './follower.ts';
+export type { FollowerStatus } from './follower.ts';
 export {
   holdCheckpoint,
   lostKeys,

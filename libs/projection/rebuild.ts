@@ -1,10 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ConnectionSource, type DatabaseError, KernelError, type ListenClient } from '#libs/database';
+import {
+  type ConnectionSource,
+  type DatabaseError,
+  KernelError,
+  type ListenClient,
+  runInTransaction,
+} from '#libs/database';
 import { frontier, parseExact } from '#libs/journal';
 import { advance, type Prepared, prepare } from './advance.ts';
 import { waitingKeys } from './compare.ts';
 import { type Difference, differencesOf } from './difference.ts';
-import { within } from './follower.ts';
 import type { KeyedStatements } from './keyed-statements.ts';
 import { holdCheckpoint, storedProjection } from './projection.queries.ts';
 import { isInline, type Projection, tablesOf } from './projection.ts';
@@ -101,7 +106,7 @@ export async function compareRebuilt(
       const catching = new CatchUp(database, prepared, options);
       await catching.scan();
       await catching.follow(async () => (await storedProjection(database, projection.name))?.tid ?? 0);
-      return await within(database, async (tx) => {
+      return await runInTransaction(database, async (tx) => {
         const tid = await holdCheckpoint(tx, projection.name);
         await catchUpWithin(tx, prepared, tid);
         return { tid, differences: await differences(tx, prepared, tid) };
@@ -192,7 +197,7 @@ class CatchUp {
   }
 
   async #followPage(row: RebuildRow, upto: number): Promise<RebuildRow> {
-    return within(this.#database, async (tx) => {
+    return runInTransaction(this.#database, async (tx) => {
       const tid = await advance(tx, this.#prepared, { from: row.tid, upto, into: 'rebuild' });
       await moveRebuild(tx, this.#name, row, { ...row, tid });
       return { ...row, tid };
@@ -201,7 +206,7 @@ class CatchUp {
 
   async #scanPage(row: RebuildRow): Promise<{ scanned: RebuildRow; keys: number }> {
     const { scan } = this.#prepared.statements as KeyedStatements;
-    return within(this.#database, async (tx) => {
+    return runInTransaction(this.#database, async (tx) => {
       const { rows } = await tx.query<{ keys: number; last: string[] | null }>(scan, [row.scanned, SCAN]);
       const { keys, last } = rows[0] as { keys: number; last: string[] | null };
       const scanned = { ...row, scanned: last ?? row.scanned, done: keys < SCAN };
@@ -214,7 +219,7 @@ class CatchUp {
 /** The last changes and the swap, while nobody moves the live checkpoint. */
 async function swap(database: RebuildSource, prepared: Prepared): Promise<number> {
   const { name } = prepared.projection;
-  return within(database, async (tx) => {
+  return runInTransaction(database, async (tx) => {
     const live = await holdCheckpoint(tx, name);
     const { safe } = await frontier(tx);
     const tid = await catchUpWithin(tx, prepared, Math.max(live, safe));

@@ -1,7 +1,6 @@
-import type { ConnectionSource } from '#libs/database';
+import { type ConnectionSource, runInTransaction } from '#libs/database';
 import { frontier } from '#libs/journal';
 import { prepare } from './advance.ts';
-import { within } from './follower.ts';
 import { lockKeys } from './key-locks.ts';
 import { type KeyedStatements, runSized } from './keyed-statements.ts';
 import { beginAnewAt, holdCheckpoint } from './projection.queries.ts';
@@ -13,7 +12,7 @@ export async function recomputeKeys(
   projection: KeyedProjection,
   keys: readonly (readonly unknown[])[],
 ): Promise<void> {
-  await within(database, async (tx) => {
+  await runInTransaction(database, async (tx) => {
     await holdCheckpoint(tx, projection.name);
     const { statements } = await prepare(tx, projection);
     const made = statements as KeyedStatements;
@@ -25,7 +24,7 @@ export async function recomputeKeys(
 
 /** Takes back a checkpoint that is further than the journal: what the rows reflect nobody knows, so a rebuild has to follow. */
 export async function distrustCheckpoint(database: ConnectionSource, name: string): Promise<void> {
-  await within(database, async (tx) => {
+  await runInTransaction(database, async (tx) => {
     await holdCheckpoint(tx, name);
     await beginAnewAt(tx, name, (await frontier(tx)).safe);
   });

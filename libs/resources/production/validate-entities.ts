@@ -1,6 +1,5 @@
-import type { ConnectionSource, Queryable } from '#libs/database';
+import { type ConnectionSource, type Queryable, runInTransaction, SNAPSHOT } from '#libs/database';
 import type { Rules } from '#libs/integrity';
-import { within } from '#libs/projection';
 import {
   type AskedEntity,
   enterFindings,
@@ -92,7 +91,7 @@ function isStale({ kind }: Inconsistency): boolean {
 }
 
 function validateOnce({ database, rules }: Validating, entities: readonly EntityKey[]): Promise<Validated[]> {
-  return within(
+  return runInTransaction(
     database,
     async (tx) => {
       const moment = await readMoment(tx);
@@ -130,7 +129,7 @@ function validateOnce({ database, rules }: Validating, entities: readonly Entity
         };
       });
     },
-    'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
+    SNAPSHOT,
   );
 }
 
