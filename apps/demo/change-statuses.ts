@@ -2,6 +2,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { DemoServer } from './demo-server.ts';
 import type { DemoTask } from './make-production.ts';
 
+/** Its multiples, less their whole parts, are spread evenly. */
+const GOLDEN = (Math.sqrt(5) - 1) / 2;
+
 /** What the answers of the servers have said while statuses were changed. */
 export interface Changed {
   /** How often a task went from one status to another, by `from → to`. */
@@ -41,7 +44,7 @@ export async function changeStatuses(
   const change = async (n: number, task: DemoTask): Promise<void> => {
     const [here, there] = n % 2 === 0 ? servers : [servers[1], servers[0]];
     const next = NEXT[task.status] as readonly [string, ...string[]];
-    const status = next[Math.floor(n / tasks.length) % next.length] as string;
+    const status = next[Math.floor(n / 2) % next.length] as string;
     const { tid } = await here.ask('PUT', `/tasks/${task.id}/status`, { body: { status } });
     const answered = performance.now();
     if (tid === null) throw new Error(`task ${task.id} is at ${status} already`);
@@ -54,19 +57,26 @@ export async function changeStatuses(
     if (shot?.task_status[task.type] !== status) notShown += 1;
   };
 
+  const failed = new AbortController();
   const started = performance.now();
   for (let n = 0; n < changes; n++) {
     const early = started + (n * 1000) / perSecond - performance.now();
     if (early > 0) await pause(early);
-    const share = shares[n % 2] as DemoTask[];
-    const task = share[Math.floor(n / 2) % share.length] as DemoTask;
-    before.set(
-      task,
-      (before.get(task) ?? Promise.resolve()).then(() => change(n, task)),
-    );
+    failed.signal.throwIfAborted();
+    const task = chosen(shares[n % 2] as DemoTask[], Math.floor(n / 2));
+    const changed = (before.get(task) ?? Promise.resolve()).then(() => change(n, task));
+    // a rejection that nobody waits for yet would end the process, with its servers left behind
+    changed.catch((reason) => failed.abort(reason));
+    before.set(task, changed);
   }
   await Promise.all(before.values());
   return { transitions, visible, notShown, seconds: (performance.now() - started) / 1000 };
+}
+
+/** The task for the nth change of a share: always the same one, some tasks often and most seldom, so that some come all the way and back. */
+function chosen(share: readonly DemoTask[], n: number): DemoTask {
+  const even = (n * GOLDEN) % 1;
+  return share[Math.floor(even * even * share.length)] as DemoTask;
 }
 
 interface Shot {

@@ -1,10 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
 import { Database } from '#libs/database';
-import { joinEmbedded } from '#libs/embedded';
+import { joinEmbedded, stopEmbedded } from '#libs/embedded';
 import { type Changed, changeStatuses } from './change-statuses.ts';
 import { type DemoServer, startDemoServer } from './demo-server.ts';
 import {
@@ -18,8 +18,13 @@ import { type DemoProduction, makeProduction } from './make-production.ts';
 
 const USAGE = `npm run demo:production -- [--shots 200] [--changes 1000] [--per-second 40]
 
-Two servers, a production, and changes of its tasks' statuses at both. Says what happened, and counts everything once more by SQL of its own:
-0 when that says the same, 1 when not. Works on a PostgreSQL of its own, in a folder that is removed afterwards.`;
+Two servers, a production, and changes of its tasks' statuses at both. Says what happened, and counts everything once more by SQL of its own.
+Ends with 0 when that says the same, and with 1 when not. Works on a PostgreSQL of its own, in a folder that is removed afterwards.`;
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** What it was called with makes no sense. */
+class UsageError extends Error {}
 
 /** What has been said and counted, side by side. */
 class Verdict {
@@ -39,27 +44,59 @@ class Verdict {
 }
 
 async function main(): Promise<number> {
-  const { shots, changes, perSecond } = options();
+  const wanted = options();
+  if (wanted === 'help') {
+    console.log(USAGE);
+    return 0;
+  }
+  const interrupted = Promise.withResolvers<number>();
+  const interrupt = (signal: NodeJS.Signals, number: number) => {
+    console.error(`${signal}: cleaning up`);
+    interrupted.resolve(128 + number);
+  };
+  // a second signal ends it where it is
+  for (const signal of SIGNALS) process.once(signal, interrupt);
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-demo-'));
+  // as root, PostgreSQL runs under another account, which is to come in: else its data would lie elsewhere
+  await chmod(folder, 0o755);
+  try {
+    return await withDatabase(folder, wanted, interrupted.promise);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+    for (const signal of SIGNALS) process.off(signal, interrupt);
+  }
+}
+
+async function withDatabase(folder: string, wanted: Wanted, interrupted: Promise<number>): Promise<number> {
   const embedded = await joinEmbedded(folder);
   const database = Database.open({ url: embedded.ownerUrl, poolSize: 1 });
-  const servers: DemoServer[] = [];
+  const servers: Promise<DemoServer>[] = [];
+  const start = () => {
+    const server = startDemoServer(folder);
+    servers.push(server);
+    return server;
+  };
   try {
-    const first = await startDemoServer(folder);
-    servers.push(first);
-    const second = await startDemoServer(folder);
-    servers.push(second);
-    console.log(`Two servers on one database: ${first.url} and ${second.url}`);
-    const production = await makeProduction(first, shots);
-    console.log(`${shots} shots with ${production.tasks.length / shots} tasks each. Changing statuses at both ...\n`);
-    const changed = await changeStatuses([first, second], production.tasks, { changes, perSecond });
-    return await account(first, second, database, production, changed);
+    return await Promise.race([demonstrate(start, database, wanted), interrupted]);
   } finally {
-    await Promise.all(servers.map((server) => server.stop()));
+    await Promise.allSettled(servers.map(async (server) => (await server).stop()));
     await database.close();
     await embedded.release();
-    await rm(folder, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 });
+    await stopEmbedded(folder, { force: true });
+    // not in the folder where that is too deep for a socket, or closed to PostgreSQL's account
+    await rm(embedded.clusterDir, { recursive: true, force: true });
   }
+}
+
+async function demonstrate(start: () => Promise<DemoServer>, database: Database, wanted: Wanted): Promise<number> {
+  const { shots, changes, perSecond } = wanted;
+  const first = await start();
+  const second = await start();
+  console.log(`Two servers on one database: ${first.url} and ${second.url}`);
+  const production = await makeProduction(first, shots);
+  console.log(`${production.tasks.length} tasks on ${shots} shots. Changing statuses at both ...\n`);
+  const changed = await changeStatuses([first, second], production.tasks, { changes, perSecond });
+  return await account(first, second, database, production, changed);
 }
 
 async function account(
@@ -176,26 +213,42 @@ function shown(value: unknown): string {
     .join(', ');
 }
 
-function options(): { shots: number; changes: number; perSecond: number } {
-  const { values } = parseArgs({
-    options: {
-      shots: { type: 'string', default: '200' },
-      changes: { type: 'string', default: '1000' },
-      'per-second': { type: 'string', default: '40' },
-    },
-  });
-  const number = (name: keyof typeof values) => {
+interface Wanted {
+  readonly shots: number;
+  readonly changes: number;
+  readonly perSecond: number;
+}
+
+function options(): Wanted | 'help' {
+  const values = flags();
+  if (values.help) return 'help';
+  const number = (name: 'shots' | 'changes' | 'per-second') => {
     const value = Number(values[name]);
     if (Number.isInteger(value) && value >= 1) return value;
-    throw new TypeError(`--${name} must be a whole number from 1, and not ${values[name]}`);
+    throw new UsageError(`--${name} must be a whole number from 1, and not ${values[name]}`);
   };
   return { shots: number('shots'), changes: number('changes'), perSecond: number('per-second') };
+}
+
+function flags() {
+  try {
+    return parseArgs({
+      options: {
+        shots: { type: 'string', default: '200' },
+        changes: { type: 'string', default: '1000' },
+        'per-second': { type: 'string', default: '40' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values;
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
 }
 
 try {
   process.exitCode = await main();
 } catch (error) {
-  const refused = error instanceof TypeError;
+  const refused = error instanceof UsageError;
   console.error(refused ? `${error.message}\n\n${USAGE}` : error);
   process.exitCode = refused ? 2 : 1;
 }
