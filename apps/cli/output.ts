@@ -15,6 +15,11 @@ export function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
+/** A number of things, in words: `1 change`, `2 changes`, `no changes`. */
+export function counted(count: number, thing: string): string {
+  return `${count === 0 ? 'no' : count} ${thing}${count === 1 ? '' : 's'}`;
+}
+
 /** Lines of a table: columns as wide as their widest cell. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));

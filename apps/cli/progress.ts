@@ -43,7 +43,8 @@ export class Progress {
   #show(): void {
     this.#shownDone = this.#done;
     const rate = this.#done / Math.max(this.seconds, 0.001);
-    const of = this.#total === undefined ? '' : ` of ${this.#total}`;
+    // what is followed while others write grows beyond what there was at first
+    const of = this.#total === undefined ? '' : ` of ${Math.max(this.#total, this.#done)}`;
     const line = `${this.#done}${of} ${this.#unit}, ${rate.toFixed(rate < 10 ? 1 : 0)} a second${this.#left(rate)}`;
     this.#stream.write(this.#stream.isTTY ? `\r\u001b[K${line}` : `${line}\n`);
   }

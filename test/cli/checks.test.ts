@@ -61,6 +61,7 @@ it('verify ends with 1 and a line for each difference; repair shows what it woul
     /2 differences\nWhat can be done.*:\n {2}tidemark repair --resource ticket\n {2}tidemark repair --resource wiki\n$/,
   );
   const page = await tidemark('verify', '--resource', 'wiki');
+  expect(page.stderr).toMatch(/: 1 difference\n/);
   const [wiki] = lines(page.stdout);
   expect([page.end, wiki]).toEqual([
     1,
@@ -80,7 +81,7 @@ it('verify ends with 1 and a line for each difference; repair shows what it woul
   expect(await tidemark(...finding)).toEqual({
     end: 1,
     stdout: `wiki ${wiki.row_id} text: wrong, should be "t", is "x". planned: writes the journal's value into the row\n`,
-    stderr: 'nothing was changed: --apply does it\n',
+    stderr: 'nothing was changed: --reason and --apply do it\n',
   });
   const done = await tidemark(...finding, '--reason', 'a slip of the hand', '--apply', '--json');
   expect([done.end, lines(done.stdout)[0].outcome, done.stderr]).toEqual([

@@ -21,7 +21,7 @@ interface RepairFlags extends ReaderOptions {
 export async function repair(_context: Context, options: RepairFlags): Promise<number> {
   const choice = choiceOf(options);
   const { accept, reason, apply = false, json } = options;
-  if (apply && !reason?.trim()) throw new KernelError('invalid', 'a repair needs a reason: --reason TEXT');
+  if (apply && !isReason(reason)) throw new KernelError('invalid', 'a repair needs a reason: --reason TEXT');
   let undecided = false;
   return withReader(options, async ({ kernel: { integrity } }) => {
     const { differences, done } = await integrity.repair(choice, {
@@ -33,9 +33,19 @@ export async function repair(_context: Context, options: RepairFlags): Promise<n
     });
     if (differences === 0) say('nothing is different');
     else if (apply) say(`${done} of ${differences} differences are repaired`);
-    else say(`nothing was changed: ${undecided ? '--accept, --reason and --apply do' : '--apply does'} it`);
+    else say(`nothing was changed: ${doesIt({ undecided, reasoned: isReason(reason) })} it`);
     return differences > done ? EXIT.findings : EXIT.done;
   });
+}
+
+function isReason(reason: string | undefined): boolean {
+  return (reason ?? '').trim() !== '';
+}
+
+/** The flags that are still missing, with their verb. */
+function doesIt({ undecided, reasoned }: { undecided: boolean; reasoned: boolean }): string {
+  const before = [...(undecided ? ['--accept'] : []), ...(reasoned ? [] : ['--reason'])];
+  return before.length === 0 ? '--apply does' : `${before.join(', ')} and --apply do`;
 }
 
 function choiceOf({ finding, resource, id, projection }: RepairFlags): RepairChoice {

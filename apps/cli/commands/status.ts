@@ -3,7 +3,7 @@ import { type ListenerRow, listListeners } from '#libs/effects';
 import { listProjections, type ProjectionRow } from '#libs/projection';
 import { findTableProblems } from '../doctor.queries.ts';
 import { type ReaderOptions, withReader } from '../open.ts';
-import { plain, print, printJson, table } from '../output.ts';
+import { counted, plain, print, printJson, table } from '../output.ts';
 import type { Context } from '../program.ts';
 
 /** A process says that it lives every two seconds; its effects are taken over after seven. */
@@ -40,7 +40,7 @@ export async function status(_context: Context, options: ReaderOptions): Promise
 /** A listener with effects: where it stands, and in lines below it what is to be done. One that no process has, though some run, was probably taken away. */
 function listenerText({ listener, ...row }: ListenerRow, served: boolean): string {
   const { position, lag_rows, lag_ms, pending, failed, parked, processes, paused, last_error } = row;
-  const lag = lag_rows > 0 && `${lag_rows} changes and ${Math.round(lag_ms)} ms behind`;
+  const lag = lag_rows > 0 && `${counted(lag_rows, 'change')} and ${Math.round(lag_ms)} ms behind`;
   const runs = processes > 0 && `in ${processes} process${processes === 1 ? '' : 'es'}`;
   const open = [
     pending > 0 && `${pending} pending`,
@@ -66,7 +66,7 @@ function projectionText(row: ProjectionRow, processes: readonly ProcessStatus[])
   const process = processes.find(({ origin }) => origin === owner);
   const parts = [
     version === 0 ? `projection ${name} has not been made yet` : `projection ${name} (version ${version}) at ${tid}`,
-    lag_rows > 0 && `${lag_rows} changes and ${Math.round(lag_ms)} ms behind`,
+    lag_rows > 0 && `${counted(lag_rows, 'change')} and ${Math.round(lag_ms)} ms behind`,
     process && `by ${process.host}:${process.pid}`,
     rebuilding !== null && `a rebuild has come to ${rebuilding}`,
   ];

@@ -3,7 +3,7 @@ import type { Check, CheckChoice } from '#libs/integrity';
 import { differenceLine } from '../difference-line.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type ReaderOptions, withReader } from '../open.ts';
-import { printJson, say } from '../output.ts';
+import { counted, printJson, say } from '../output.ts';
 import type { Context } from '../program.ts';
 
 /** `tidemark verify`: every difference as a line of JSON. */
@@ -24,7 +24,7 @@ export async function verify({ interrupted }: Context, options: ReaderOptions & 
       },
     );
     const waiting = stale > 0 ? `; ${stale} more that changes explain which are still to be applied` : '';
-    say(`${checks} checks of ${rows} rows: ${findings === 0 ? 'no' : findings} differences${waiting}`);
+    say(`${checks} checks of ${rows} rows: ${counted(findings, 'difference')}${waiting}`);
     if (repairs.size > 0) say(`What can be done, rows first, as projections follow them:\n${[...repairs].join('\n')}`);
     return findings > 0 ? EXIT.findings : EXIT.done;
   });
