@@ -69,7 +69,8 @@ function fieldErrors(issue: Issue): { path: string; message: string }[] {
   const at = (issue.path ?? []).map(segment);
   const { keys = [] } = issue as { keys?: string[] };
   const paths = keys.length > 0 ? keys.map((key) => [...at, key]) : [at];
-  return paths.map((path) => ({ path: path.join('.'), message: plain(issue.message) }));
+  const message = plain(issue as z.core.$ZodIssue);
+  return paths.map((path) => ({ path: path.join('.'), message }));
 }
 
 const TYPES: Record<string, string> = {
@@ -77,12 +78,26 @@ const TYPES: Record<string, string> = {
   ...{ object: 'a JSON object', record: 'a JSON object', null: 'null' },
 };
 
-/** What zod says of a type, in the words of JSON. */
-function plain(message: string): string {
+/** What zod says by itself, in the words of JSON. */
+function plain(issue: z.core.$ZodIssue): string {
+  const { message } = issue;
+  if (issue.code === 'invalid_value' && message.startsWith('Invalid option: ')) {
+    return `must be one of ${issue.values.join(', ')}`;
+  }
+  if (issue.code === 'too_small' && message.startsWith('Too small: ')) return bound(issue, issue.minimum, 'at least');
+  if (issue.code === 'too_big' && message.startsWith('Too big: ')) return bound(issue, issue.maximum, 'at most');
   const [, expected = '', received = ''] = /^Invalid input: expected (\w+), received (\w+)$/.exec(message) ?? [];
   if (!Object.hasOwn(TYPES, expected)) return message;
   if (received === 'undefined') return `is missing: must be ${TYPES[expected]}`;
   return `must be ${TYPES[expected]}, not ${TYPES[received] ?? received}`;
+}
+
+const PARTS: Record<string, string> = { array: 'item', string: 'character' };
+
+function bound({ origin }: { origin: string }, limit: number | bigint, side: string): string {
+  const part = PARTS[origin];
+  if (part === undefined) return `must be ${side} ${limit}`;
+  return `must have ${side} ${limit} ${part}${Number(limit) === 1 ? '' : 's'}`;
 }
 
 function segment(part: PropertyKey | { key: PropertyKey }): string {

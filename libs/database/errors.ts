@@ -40,6 +40,7 @@ export class KernelError extends Error {
 export interface DatabaseError extends Error {
   code?: string;
   constraint?: string;
+  detail?: string;
   table?: string;
   column?: string;
 }
@@ -52,7 +53,7 @@ export function translate(error: unknown): unknown {
   if (isUnreachable(error)) return as('unavailable', 'the database is not reachable at the moment');
   switch (code) {
     case '23505':
-      return as('conflict', `something else already has that value (${constraint})`);
+      return as('conflict', `something else already has that ${keyOf(error as DatabaseError)} (${constraint})`);
     case '23503':
       return as('conflict', `another row depends on it, or the row it refers to does not exist (${constraint})`);
     case '23502':
@@ -74,6 +75,11 @@ export function translate(error: unknown): unknown {
     default:
       return code.startsWith('22') ? as('invalid', 'a value is not one that the database can store') : error;
   }
+}
+
+/** The columns of a key that is taken, in any language of the server: `Key (project_id, name)=(7, SH1) already exists.` */
+function keyOf({ detail = '' }: DatabaseError): string {
+  return /\((.*?)\)=\(/.exec(detail)?.[1] ?? 'value';
 }
 
 /** Whether the connection failed rather than the statement. */

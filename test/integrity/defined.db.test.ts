@@ -88,7 +88,7 @@ describe('bad input', () => {
     await all.owner.query('UPDATE item SET n = 6 WHERE id = 5');
     await expect(repaired(kernel, { resource: 'item', id: '6' }, { accept: 'journal' })).rejects.toMatchObject({
       code: 'conflict',
-      message: 'item 6 cannot be repaired so: something else already has that value (item_n)',
+      message: 'item 6 cannot be repaired so: something else already has that n (item_n)',
     });
     expect(await all.rows('(SELECT n FROM item WHERE id = 6)')).toEqual([{ n: 7 }]);
     expect(await repaired(kernel, { resource: 'item', id: '6' }, { accept: 'model' })).toHaveLength(1);

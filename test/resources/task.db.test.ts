@@ -151,7 +151,7 @@ describe('a task', () => {
     const ann = await p.make(recordKinds.person, { name: 'Ann' });
     const task = await p.fresh({ assignees: [ann.id] });
     const refused = await refusal(deleteRecord(p.kernel, joe, recordKinds.person, ann.id));
-    expect(refused.message).toBe(`person ${ann.id} cannot be deleted: there are 1 task(s)`);
+    expect(refused.message).toBe(`person ${ann.id} cannot be deleted: in use by 1 task`);
     expect((await p.change(task, { assignees: [], due_date: '2026-05-01' })).due_date).toBe('2026-05-01');
     await deleteRecord(p.kernel, joe, recordKinds.person, ann.id);
   });
@@ -173,7 +173,7 @@ describe('the cap of retakes', () => {
     await retakes(capped, 1);
     await p.change(capped, { status: 'wip' });
     const refused = await refusal(p.change(capped, { status: 'retake', comment: 'no' }));
-    expect(refused.errors).toEqual([{ path: 'status', message: 'the task may be sent back 1 time(s) at most' }]);
+    expect(refused.errors).toEqual([{ path: 'status', message: 'the task may be sent back once at most' }]);
     expect((await refusal(p.change(capped, { status: 'retake', date: DATE(0) }))).code).toBe('invalid');
     const own = await taskIn(big.id, 2);
     await retakes(own, 2);

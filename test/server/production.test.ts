@@ -105,15 +105,33 @@ describe('a record', () => {
     expect([answer.status, errors?.[0]?.path]).toEqual([422, at]);
   });
 
+  it.each<[string, object, string]>([
+    ['projects', {}, 'name: is missing: must be text'],
+    ['assets', { project_id: 1, name: 'x', kind: 3 }, 'kind: must be text, not a number'],
+    ['tasks', { entity_id: 1, task_type: 'x' }, 'entity_type: must be one of shot, asset'],
+    ['tasks', { entity_type: 'shot', task_type: 'x' }, 'entity_id: must be an id: text, or a whole number'],
+    ['tasks', { entity_type: 'shot', entity_id: 1, task_type: 'x', priority: 9 }, 'priority: must be at most 3'],
+    ['tasks', { entity_type: 'shot', entity_id: 1, task_type: 'x', difficulty: 0 }, 'difficulty: must be at least 1'],
+    ['data-consistency/validate/bulk', { entities: [] }, 'entities: must have at least 1 item'],
+    ['data-consistency/repair', { entities: Array(101).fill(0) }, 'entities: must have at most 100 items'],
+  ])('POST /%s %j is refused with: %s', async (path, fields, detail) => {
+    const answer = await server.send('POST', `/${path}`, fields);
+    expect((await answer.json()).detail).toContain(detail);
+  });
+
   it('that others need is not deleted, and a name is not taken twice', async () => {
     const id = await make('projects', { name: 'Held' });
     await make('sequences', { project_id: id, name: 'A' });
     const held = await server.ask(`/projects/${id}`, { method: 'DELETE' });
     expect([held.status, (await held.json()).detail]).toEqual([
       409,
-      `project ${id} cannot be deleted: there are 1 sequence(s)`,
+      `project ${id} cannot be deleted: in use by 1 sequence`,
     ]);
-    expect((await server.send('POST', '/sequences', { project_id: id, name: 'A' })).status).toBe(409);
+    const twice = await server.send('POST', '/sequences', { project_id: id, name: 'A' });
+    expect([twice.status, (await twice.json()).detail]).toEqual([
+      409,
+      expect.stringContaining('something else already has that project_id, name'),
+    ]);
     await task({}, id);
     for (const path of ['/task-types/comp', '/task-statuses/todo']) {
       expect([path, (await server.ask(path, { method: 'DELETE' })).status]).toEqual([path, 409]);

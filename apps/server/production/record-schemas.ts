@@ -4,7 +4,7 @@ import { time } from '../openapi/answer-types.ts';
 import { body, paging, query, text } from '../validation.ts';
 
 /** An id of a record that is a number to the database: text here, and taken as either. */
-export const recordId = () => z.union([z.string(), z.int()]);
+export const recordId = () => z.union([z.string(), z.int()], 'must be an id: text, or a whole number');
 
 /** What makes a record, with names and an example for the document. */
 export function createBody(kind: RecordKind, meta: z.GlobalMeta) {

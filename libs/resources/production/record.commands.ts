@@ -100,7 +100,7 @@ export async function deleteRecord(
     await lockRecord(tx, kind, key, 'delete', options);
     const dependents = await dependentsOf(queryable(tx), kind, key);
     if (dependents.length > 0) {
-      throw new KernelError('conflict', `${nounOf(kind)} ${key} cannot be deleted: there are ${dependents.join(', ')}`);
+      throw new KernelError('conflict', `${nounOf(kind)} ${key} cannot be deleted: in use by ${dependents.join(', ')}`);
     }
     if (kind.name === 'shot' || kind.name === 'asset') await deleteTasks(writer, tx, kind.name, key);
     if (kind.name === 'task') deleteComments(writer, tx, [key]);

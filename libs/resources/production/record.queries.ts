@@ -159,5 +159,7 @@ export async function dependentsOf(db: Queryable, { dependents }: RecordKind, id
   const { rows } = await db.query<{ table: RecordName; count: number }>(`${counts.join(' UNION ALL ')} ORDER BY n`, [
     id,
   ]);
-  return rows.filter(({ count }) => count > 0).map(({ table, count }) => `${count} ${nounOf({ name: table })}(s)`);
+  return rows
+    .filter(({ count }) => count > 0)
+    .map(({ table, count }) => `${count} ${nounOf({ name: table })}${count === 1 ? '' : 's'}`);
 }

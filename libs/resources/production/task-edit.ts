@@ -134,6 +134,6 @@ export function checkTask(
 
 function checkCap(before: TaskState, after: TaskState, max: number | null): void {
   if (max === null || after.retake_count <= before.retake_count || after.retake_count <= max) return;
-  const message = `the task may be sent back ${max} time(s) at most`;
+  const message = `the task may be sent back ${max === 1 ? 'once' : `${max} times`} at most`;
   refuse([{ path: 'status', message }]);
 }
