@@ -56,6 +56,8 @@ async function main(): Promise<number> {
   };
   // a second signal ends it where it is
   for (const signal of SIGNALS) process.once(signal, interrupt);
+  // a reader that has seen enough (`| head`) ends it as SIGPIPE would: nothing is confirmed, so not with 0
+  process.stdout.on('error', () => interrupted.resolve(128 + 13));
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-demo-'));
   // as root, PostgreSQL runs under another account, which is to come in: else its data would lie elsewhere
   await chmod(folder, 0o755);

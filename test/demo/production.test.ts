@@ -26,8 +26,8 @@ function demonstrate(...args: string[]) {
   });
 }
 
-function start() {
-  const child = spawn(process.execPath, [program, '--shots', '8', '--changes', '10000'], {
+function start(...args: string[]) {
+  const child = spawn(process.execPath, [program, '--shots', '8', '--changes', '10000', ...args], {
     ...{ cwd: folder, env: { PATH, TMPDIR: folder }, stdio: ['ignore', 'pipe', 'ignore'] },
   });
   let text = '';
@@ -67,6 +67,14 @@ it('a server that is killed ends it, and it leaves nothing behind', async () => 
   );
   process.kill(Number(server), 'SIGKILL');
   expect(await once(child, 'close')).toEqual([1, null]);
+  expect(readdirSync(folder)).toEqual([]);
+}, 120_000);
+
+it('a reader that has seen enough ends it, and it leaves nothing behind', async () => {
+  const { child, said } = start('--changes', '5');
+  await waitUntil(() => said().includes('Two servers'), 'it has said something');
+  child.stdout?.destroy();
+  expect(await once(child, 'close')).toEqual([141, null]);
   expect(readdirSync(folder)).toEqual([]);
 }, 120_000);
 
