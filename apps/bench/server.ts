@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -17,6 +17,8 @@ export interface Server {
 export async function openServer(givenUrl: string | undefined): Promise<Server> {
   if (givenUrl !== undefined) return serverAt(givenUrl, async () => undefined);
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
+  // as root, PostgreSQL runs under another account, which is to come in: else its data would lie elsewhere, and stay there
+  await chmod(folder, 0o755);
   const embedded = await joinEmbedded(folder);
   return serverAt(embedded.ownerUrl, async () => {
     await embedded.release();
