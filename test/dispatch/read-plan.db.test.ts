@@ -30,6 +30,24 @@ test('a tail that began on an empty journal does not come to scan what has been 
   connection.close();
 });
 
+test('a plan that is kept from reads of nothing does not compare each entry with all values', async () => {
+  await h.owner.query('VACUUM (ANALYZE)');
+  for (const connection of [new OwnConnection(() => h.app.listenClient()), await h.app.connect()]) {
+    for (const resource of [undefined, 'item']) {
+      const page = { after: { tid: 1_000_000 }, limit: 1, ...(resource !== undefined && { resource }) };
+      for (let n = 0; n < 10; n++) await readPage(connection, page);
+    }
+    for (const read of ['tidemark_read (0, 9, 9, 9)', `tidemark_read_one (0, 9, 9, 9, 'item')`]) {
+      const { rows } = await connection.query<{ 'QUERY PLAN': string }>(`EXPLAIN EXECUTE ${read}`);
+      const joins = rows.map((row) => row['QUERY PLAN']).filter((line) => /Join|Nested Loop/.test(line));
+      expect(joins.join('\n')).toMatch(/Full Join/);
+      expect(joins.join('\n')).not.toMatch(/Nested Loop/);
+    }
+    if (connection instanceof OwnConnection) connection.close();
+    else connection.release();
+  }
+});
+
 test('a page inside a large tid reads its own rows, and none of those before and after it', async () => {
   const tid = await h.change(`INSERT INTO item SELECT n, 'one of many' FROM generate_series(10001, 10000 + ${MANY}) n`);
   await h.owner.query('ANALYZE');
