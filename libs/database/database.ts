@@ -189,7 +189,8 @@ function openPool(
 
 function clientConfig(options: DatabaseOptions): pg.ClientConfig {
   // to compile a statement takes longer than any here runs: 70 ms for one of 1 ms, wherever many rows are thought possible
-  const settings = { statement_timeout: 30_000, idle_in_transaction_session_timeout: 60_000, options: '-c jit=off' };
+  const sessions = `-c jit=off ${ownOptions() ?? ''}`.trim();
+  const settings = { statement_timeout: 30_000, idle_in_transaction_session_timeout: 60_000, options: sessions };
   return {
     application_name: 'tidemark',
     // a pooler refuses them as startup parameters
@@ -205,6 +206,12 @@ function clientConfig(options: DatabaseOptions): pg.ClientConfig {
       : {}),
     keepAlive: true,
   };
+}
+
+/** What pg gives sessions when it is given nothing (PGOPTIONS): it does not add that to what is given. */
+function ownOptions(): string | undefined {
+  const { connectionParameters } = new pg.Client() as unknown as { connectionParameters: { options?: string } };
+  return connectionParameters.options;
 }
 
 function given<T extends object>(values: T): Partial<T> {

@@ -61,6 +61,20 @@ describe('a database', () => {
     await own.close();
   });
 
+  it('leaves sessions the settings that the environment gives them', async () => {
+    const before = process.env['PGOPTIONS'];
+    process.env['PGOPTIONS'] = '-c search_path=shop';
+    const own = Database.open({ url: test.ownerUrl });
+    try {
+      const shown = `SELECT current_setting('search_path') AS path, current_setting('jit') AS jit`;
+      expect((await own.query(shown)).rows).toEqual([{ path: 'shop', jit: 'off' }]);
+    } finally {
+      if (before === undefined) delete process.env['PGOPTIONS'];
+      else process.env['PGOPTIONS'] = before;
+      await own.close();
+    }
+  });
+
   it('works as another role on every connection where one is given', async () => {
     const own = Database.open({ url: test.ownerUrl, role: 'tidemark_app' });
     const answers = await Promise.all([1, 2, 3].map(() => own.query('SELECT current_user::text AS role')));
