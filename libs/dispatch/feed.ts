@@ -21,6 +21,8 @@ export interface FeedOptions {
 /** Entries in order, perhaps none, and the position that they lead to. */
 export interface Batch {
   readonly entries: readonly JournalEntry[];
+  /** What their values take, at most. */
+  readonly bytes: number;
   readonly position: Position;
 }
 
@@ -36,7 +38,7 @@ export class Feed {
   /** Whether offers are buffered, and whether the buffer follows directly on the position. */
   #buffering = false;
   #live = false;
-  #pending: (Batch & { entries: JournalEntry[]; bytes: number }) | undefined;
+  #pending: (Batch & { entries: JournalEntry[] }) | undefined;
   /** Up to this tid entries come from the database, also when the tail offers the rest of it. */
   #known = -1;
   #failures = 0;
@@ -114,7 +116,7 @@ export class Feed {
     if (!page) return undefined;
     this.#live = this.#buffering;
     this.#position = last ? after(last) : { tid: target.tid };
-    return { entries: page.entries.filter((entry) => this.#wants(entry)), position: this.#position };
+    return { entries: page.entries.filter((entry) => this.#wants(entry)), bytes: page.bytes, position: this.#position };
   }
 
   async #read(upto: number): Promise<JournalPage | undefined> {

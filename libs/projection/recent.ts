@@ -3,12 +3,15 @@ import type { JournalEntry, Position } from '#libs/journal';
 
 /** More than these are read again when they are applied: reading is little beside applying so many. */
 const MOST = 500;
+const MOST_BYTES = 8 * 1024 * 1024;
 
 /** What this process's tail has delivered to a follower and nobody has applied: the changes of two tids without a gap. */
 export class RecentChanges {
   #after: number;
   #upto: number;
   #entries: JournalEntry[] = [];
+  /** What they take, at most. */
+  #bytes = 0;
 
   /** Begins after a position; the rest of a tid that it is inside of is not the whole of it. */
   constructor({ tid }: Position) {
@@ -21,11 +24,13 @@ export class RecentChanges {
     return this.#upto;
   }
 
-  add({ entries, position }: Batch): void {
+  add({ entries, bytes, position }: Batch): void {
     this.#entries.push(...entries);
+    if (entries.length > 0) this.#bytes += bytes;
     this.#upto = Math.max(this.#upto, wholeTid(position));
-    if (this.#entries.length > MOST) {
+    if (this.#entries.length > MOST || this.#bytes > MOST_BYTES) {
       this.#entries = [];
+      this.#bytes = 0;
       this.#after = Math.max(this.#after, position.tid);
       this.#upto = this.#after;
     }
@@ -41,6 +46,7 @@ export class RecentChanges {
   forget(upto: number): void {
     if (upto <= this.#after) return;
     this.#entries = this.#entries.filter(({ tid }) => tid > upto);
+    if (this.#entries.length === 0) this.#bytes = 0;
     this.#after = upto;
     this.#upto = Math.max(this.#upto, upto);
   }
