@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
 import pg from 'pg';
+import { KernelError } from './errors.ts';
 
 export interface Answer<R> {
   readonly rows: R[];
@@ -60,6 +61,7 @@ export class Connection implements Queryable {
   readonly client: pg.PoolClient;
   readonly #prepares: boolean;
   #notices: { code: string; message: string }[] = [];
+  #over = false;
   readonly #listen = (notice: { code?: string | undefined; message?: string | undefined }): void => {
     this.#notices.push({ code: notice.code ?? '', message: notice.message ?? '' });
   };
@@ -83,8 +85,19 @@ export class Connection implements Queryable {
     return { rows: rows as R[], rowCount: rowCount ?? 0, notices: this.#notices };
   }
 
+  /** Whether what it was taken for has ended: what somebody still asks for would be done on its own, or in a transaction of others. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Lets Kysely begin nothing more here. */
+  end(): void {
+    this.#over = true;
+  }
+
   /** Gives the connection back; with an error it is closed instead. */
   release(error?: Error): void {
+    this.#over = true;
     this.client.off('notice', this.#listen);
     this.client.off('error', ignore);
     this.client.release(error);
@@ -93,17 +106,25 @@ export class Connection implements Queryable {
 
 function ignore(): void {}
 
-/** Kysely over one connection that is opened at the first query. Its queries run one after the other; the caller ends the connection. */
+/**
+ * Kysely over one connection that is opened at the first query. Its queries run one after the other; the caller ends the connection, and those
+ * that have not begun by then throw `conflict`.
+ */
 export function kyselyOver<DB>(open: () => Promise<Connection>): Kysely<DB> {
   let turn: Promise<void> = Promise.resolve();
   const pool: PostgresPool = {
     options: {},
     async connect(): Promise<PostgresPoolClient> {
-      const { client } = await open();
+      const connection = await open();
       const before = turn;
       const { promise, resolve } = Promise.withResolvers<void>();
       turn = promise;
       await before;
+      if (connection.over) {
+        resolve();
+        throw new KernelError('conflict', 'the transaction that this was to be a part of is over');
+      }
+      const { client } = connection;
       return { query: client.query.bind(client), release: () => resolve() } as PostgresPoolClient;
     },
     async end() {},

@@ -24,6 +24,7 @@ export async function runInTransaction<T>(
 
 /** Undoes the transaction of a connection and gives it back; one that cannot be undone is closed. */
 export async function undo(connection: Connection): Promise<void> {
+  connection.end();
   try {
     await connection.query('ROLLBACK');
     connection.release();

@@ -1,10 +1,12 @@
-import { randomInt } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
-import type { Cache, CacheDefinition, Dispatcher } from '#libs/dispatch';
+import { sql } from 'kysely';
+import { Database, runInTransaction } from '#libs/database';
+import { type Cache, type CacheDefinition, Dispatcher } from '#libs/dispatch';
 import { frontier } from '#libs/journal';
 import { PATIENTLY, waitUntil } from '../support/wait-until.ts';
-import { type Harness, harness, openTransaction } from './harness.ts';
+import { type Harness, harness, openTransaction, RecordedLog } from './harness.ts';
 
 let h: Harness;
 const running: Dispatcher[] = [];
@@ -182,4 +184,29 @@ test('a cache that cannot be loaded keeps its readers out, and is tried again', 
   expect(() => cache.state).toThrow(expect.objectContaining({ code: 'unavailable' }));
   await started;
   expect(cache.state.size).toBe(0);
+});
+
+test('what a load that has failed still asks for is not asked in the transactions of others', async () => {
+  const database = Database.open({ url: h.test.url, poolSize: 1 });
+  const log = new RecordedLog();
+  const dispatcher = new Dispatcher({ database, origin: randomUUID(), name: 'test', version: '0', log });
+  running.push(dispatcher);
+  let fails = true;
+  const load: CacheDefinition<Items>['load'] = async (db) => {
+    if (!fails) return new Map();
+    fails = false;
+    await Promise.all(Array.from({ length: 50 }, () => sql`SELECT 1 / 0`.execute(db)));
+    return new Map();
+  };
+  dispatcher.cache(items({ load }));
+  const started = dispatcher.start();
+  await waitUntil(() => !fails, 'the load begins');
+  const work = runInTransaction(database, async (tx) => {
+    for (let n = 0; n < 50; n++) await tx.query('SELECT 1');
+    return 'done';
+  });
+  expect(await work).toBe('done');
+  await started;
+  await dispatcher.stop();
+  await database.close();
 });

@@ -262,6 +262,20 @@ describe('an opened transaction', () => {
     expect(await journalAfter(before)).toEqual([]);
   });
 
+  it('makes nothing on its own of what it still had to do when it failed', async () => {
+    const tx = begin();
+    const work = ['a', 'a', 'b', 'c', 'd', 'e'].map((id) =>
+      tx.read
+        .insertInto('note')
+        .values({ id: `late ${id}`, body: '' })
+        .execute(),
+    );
+    await expect(Promise.all(work)).rejects.toMatchObject({ code: '23505' });
+    await tx.rollback();
+    await Promise.allSettled(work);
+    expect((await database.query(`SELECT id FROM note WHERE id LIKE 'late %'`)).rows).toEqual([]);
+  });
+
   it('commits what was flushed before and after under one txn', async () => {
     const id = await create('locked', 'old');
     const tx = begin();
