@@ -99,7 +99,9 @@ function together<T>(work: (some: T[]) => Promise<void>): (one: T) => Promise<vo
       await work(some.map(({ one }) => one));
       for (const { resolve } of some) resolve();
     } catch (error) {
-      if (some.length === 1 || isUnreachable(error)) for (const { reject } of some) reject(error);
+      // a pool that gives no connection says it in its own words
+      const cause = error instanceof KernelError ? error.cause : error;
+      if (some.length === 1 || isUnreachable(cause)) for (const { reject } of some) reject(error);
       else for (const single of some) await attempt([single]);
     }
   };
