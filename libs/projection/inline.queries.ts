@@ -8,6 +8,13 @@ export async function endDeferring(tx: Queryable): Promise<void> {
 }
 
 /**
+ * The whole number of the transaction that has written a row of the journal: xmin is the end of it, as near to this transaction's own as can
+ * be. Not by age(): where that was asked for before there was an own number, it counts from another one until the end of the transaction.
+ */
+const OWN = 'pg_current_xact_id()::text::bigint';
+const WRITER = `(${OWN} - ((((${OWN} - j.xmin::text::bigint) & 4294967295) # 2147483648) - 2147483648))::text::xid8`;
+
+/**
  * What this transaction has changed of some resources, in any of its tids, in journal order: each field that a change has set, as true.
  * A row of the journal whose writer is in progress, and that is visible, is this transaction's. FULL JOIN, because it cannot be planned as
  * a nested loop: the plan is cached from small changes. Every row of h has its e.
@@ -17,7 +24,7 @@ export async function ownChanges(tx: Queryable, resources: readonly string[]): P
     `WITH e AS MATERIALIZED (
        SELECT j.resource, j.tid, j.id, j.change FROM tidemark.journal j
          WHERE j.resource = ANY ($1) AND j.tid > current_setting('tidemark.floor')::bigint
-           AND pg_xact_status((pg_current_xact_id()::text::bigint - age(j.xmin))::text::xid8) = 'in progress'
+           AND pg_xact_status(${WRITER}) = 'in progress'
      ), h AS MATERIALIZED (
        SELECT resource, tid, id, json_object_agg(field, true) AS fields FROM tidemark.history
          WHERE resource = ANY ($1) AND tid = ANY (ARRAY(SELECT DISTINCT e.tid FROM e))

@@ -95,6 +95,22 @@ describe('an inline projection', () => {
     expect(await rows()).toEqual([{ box_id: 3, items: 1, total: 1 }]);
   });
 
+  it('reflects what savepoints have kept, and what was changed after an age was asked for', async () => {
+    await all.standStill();
+    await kernel.atomic(async (writer) => {
+      // age() counts from one transaction on until the end, and this is none yet
+      await writer.database.query('SELECT age(xmin) FROM pg_class LIMIT 1');
+      for (let id = 1; id <= 3; id++) await all.owner.query('INSERT INTO box VALUES ($1, $2)', [id, 'red']);
+      await writer.database.query('SAVEPOINT kept');
+      await writer.transaction(joe, (tx) => tx.create(item, { id: 1, box_id: 1, n: 5 }));
+      await writer.database.query('RELEASE SAVEPOINT kept; SAVEPOINT undone');
+      await writer.transaction(joe, (tx) => tx.save(item, 1, { box_id: 2 }));
+      await writer.database.query('ROLLBACK TO SAVEPOINT undone');
+      await writer.transaction(joe, (tx) => tx.create(item, { id: 2, box_id: 1, n: 6 }));
+    });
+    expect(await rows()).toEqual([{ box_id: 1, items: 2, total: 11 }]);
+  });
+
   it('is caught up by its followers with what others change', async () => {
     await kernel.transaction(joe, (tx) => tx.create(item, { id: 1, box_id: 1, n: 5 }));
     await all.owner.query('INSERT INTO item VALUES (2, 1, 1); UPDATE item SET box_id = 2 WHERE id = 1');
