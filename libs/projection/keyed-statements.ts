@@ -43,9 +43,9 @@ interface Sized {
 /** Makes them. Throws `configuration` where the definition does not fit the tables. */
 export async function keyedStatements(db: Queryable, projection: KeyedProjection): Promise<KeyedStatements> {
   const live = await shapeOf(db, projection.table);
-  const sources = await Promise.all(
-    projection.sources.map(async (source) => ({ source, shape: await shapeOf(db, source.resource.table) })),
-  );
+  const sources: { source: KeyedSource; shape: Shape }[] = [];
+  // one after the other: it may be a transaction, whose connection takes no second query meanwhile
+  for (const source of projection.sources) sources.push({ source, shape: await shapeOf(db, source.resource.table) });
   const key = keyColumns(projection, live);
   const names = key.map(({ quoted }) => quoted).join(', ');
   const changed = (parameter: Parameter) =>

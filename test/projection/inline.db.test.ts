@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { sql } from 'kysely';
-import { Database } from '#libs/database';
+import { Database, type Queryable } from '#libs/database';
 import { highestTid } from '#libs/dispatch';
 import { createKernel, type Kernel } from '#libs/kernel';
 import { defineProjection, type KeyedProjection } from '#libs/projection';
+import { prepare } from '../../libs/projection/advance.ts';
 import { box, item, moves } from './boxes.ts';
-import { inlineTotals, makeBoxes, type Totals, totals } from './inline-totals.ts';
+import { colours, inlineTotals, makeBoxes, type Totals, totals } from './inline-totals.ts';
 
 const joe = { author: 'joe' };
 let all: Totals;
@@ -109,6 +110,18 @@ describe('an inline projection', () => {
       await writer.transaction(joe, (tx) => tx.create(item, { id: 2, box_id: 1, n: 6 }));
     });
     expect(await rows()).toEqual([{ box_id: 1, items: 2, total: 11 }]);
+  });
+
+  it('asks one thing at a time of the transaction in which its statements are made', async () => {
+    let asked = 0;
+    const query = async (text: string, values?: readonly unknown[]) => {
+      asked += 1;
+      expect(asked).toBe(1);
+      const answer = await all.app.query(text, values);
+      asked -= 1;
+      return answer;
+    };
+    await prepare({ query } as Queryable, colours);
   });
 
   it('is caught up by its followers with what others change', async () => {
