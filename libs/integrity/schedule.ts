@@ -94,10 +94,15 @@ export class Schedule {
       const turn = await this.#turn(writer.database, checks, held.full !== 'over');
       if (turn === undefined) return LOOK_EVERY;
       const { rows, next } = await this.#look(writer, turn);
-      const pause = (Math.max(rows, next === null ? LAST_PAGE : PAGE) / this.#options.rowsPerSecond) * 1_000;
+      const pause = (Math.max(rows, next === null ? LAST_PAGE : this.#page) / this.#options.rowsPerSecond) * 1_000;
       await setDue(writer.database, pause);
       return pause;
     });
+  }
+
+  /** Not more than a second's rows. */
+  get #page(): number {
+    return Math.min(PAGE, this.#options.rowsPerSecond);
   }
 
   async #run(): Promise<void> {
@@ -159,8 +164,7 @@ export class Schedule {
   async #find(writer: Writer, check: Check, after: string | null): Promise<Looked> {
     const keepAlive = setInterval(() => void writer.database.query('SELECT 1').catch(() => undefined), KEEP_ALIVE);
     try {
-      const limit = Math.min(PAGE, this.#options.rowsPerSecond);
-      return await check.find({ after, limit });
+      return await check.find({ after, limit: this.#page });
     } finally {
       clearInterval(keepAlive);
     }
