@@ -75,7 +75,10 @@ it('a listener that always throws holds up nobody: not requests, not the tail, n
     );
     return rows;
   };
-  await waitUntil(async () => (await failed()).length === 1, 'all have failed once');
+  await waitUntil(
+    async () => (await failed()).every(({ state, n }) => state === 'failed' && n === tids.length),
+    'all have failed once',
+  );
   expect(await failed()).toEqual([{ state: 'failed', last_error: 'no coffee', n: tids.length }]);
 
   const { body: status } = await server.ask('GET', '/status');
