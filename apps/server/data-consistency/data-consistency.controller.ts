@@ -7,6 +7,7 @@ import { versionTag } from '#libs/journal';
 import type { Kernel } from '#libs/kernel';
 import {
   type EntityKey,
+  idOf,
   judgeHealth,
   type KeptRules,
   noRecord,
@@ -90,8 +91,7 @@ export class DataConsistencyController {
       throw new KernelError('malformed', `the entity type must be shot or asset, not ${entity_type.slice(0, 100)}`);
     }
     const kind = recordKinds[entity_type];
-    const entity_id = parseId(kind, id);
-    if (entity_id === undefined) throw noRecord(kind, id);
+    const entity_id = idOf(kind, id);
     const [found] = await this.queries.execute(new ValidateEntities([{ entity_type, entity_id }]));
     if (!found || found.project_id === null) throw noRecord(kind, id);
     caller.check('consistency', 'read', found.project_id);
@@ -175,7 +175,7 @@ export class DataConsistencyController {
     const { epoch } = this.kernel;
     const scope = await this.#scope(asked.project_id, caller, 'read');
     const before = cursor === undefined ? undefined : decodeNumberCursor(epoch, cursor, 18);
-    const task_id = asked.task_id === undefined ? undefined : idIn(recordKinds.task, asked.task_id);
+    const task_id = asked.task_id === undefined ? undefined : idOf(recordKinds.task, asked.task_id);
     const found = await this.queries.execute(new ListPropagations({ ...scope, task_id, before, limit: limit + 1 }));
     const page = pageOf(found, limit, ({ id }) => encodeNameCursor(epoch, id));
     return { ...page, items: page.items.map(({ id: _, ...propagation }) => propagation) };
@@ -235,7 +235,7 @@ export class DataConsistencyController {
     @CurrentCaller() caller: Caller,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    const kept = await this.queries.execute(new GetRules(idIn(recordKinds.project, project_id)));
+    const kept = await this.queries.execute(new GetRules(idOf(recordKinds.project, project_id)));
     caller.check('project_rules', 'read', kept.project_id);
     return show(reply, kept, null);
   }
@@ -273,11 +273,10 @@ export class DataConsistencyController {
 
   /** What is found of entities, of which the caller may mend all. Those of which only the projection knows are for those who may everywhere. */
   async #repairable(entities: z.infer<typeof EntitiesBody>['entities'], caller: Caller): Promise<Validated[]> {
-    const keys = entities.map((entity) => {
-      const key = knownKey(entity);
-      if (!key) throw noRecord(recordKinds[entity.entity_type], String(entity.entity_id));
-      return key;
-    });
+    const keys = entities.map(({ entity_type, entity_id }) => ({
+      entity_type,
+      entity_id: idOf(recordKinds[entity_type], String(entity_id)),
+    }));
     const found = await this.queries.execute(new ValidateEntities(keys));
     for (const { project_id } of found) caller.check('consistency', 'repair', project_id);
     return found;
@@ -287,12 +286,6 @@ export class DataConsistencyController {
 function knownKey({ entity_type, entity_id }: { entity_type: EntityKey['entity_type']; entity_id: string | number }) {
   const id = parseId(recordKinds[entity_type], entity_id);
   return id === undefined ? undefined : { entity_type, entity_id: id };
-}
-
-function idIn(kind: (typeof recordKinds)['project'], id: string): string {
-  const key = parseId(kind, id);
-  if (key === undefined) throw noRecord(kind, id);
-  return key;
 }
 
 function show(reply: FastifyReply, { row_version, ...kept }: KeptRules, tid: number | null) {
