@@ -11,6 +11,7 @@ import {
   rebuild,
   recomputeKeys,
   storedProjection,
+  unregistered,
 } from '#libs/projection';
 import type { Accept, Check, Found, Look, Plan, RepairTools } from './check.ts';
 
@@ -31,9 +32,7 @@ export function projectionCheck(database: RepairTools['database'], projection: P
     ...{ name: kind === 'keyed' ? 'projection' : 'rebuilt', resource: name, whole: kind === 'fold' },
     async find(look) {
       const stored = await storedProjection(database, name);
-      if (!stored) {
-        throw new KernelError('configuration', `no migration has called tidemark.projection('${name}', …)`);
-      }
+      if (!stored) throw unregistered(name);
       const wrong = isFirst(look)
         ? [...(await checkpointProblems(database, stored)), ...(await keyProblems(database, projection))]
         : [];

@@ -17,6 +17,7 @@ export {
   type Projection,
   sourcesOf,
   tablesOf,
+  unregistered,
 } from './projection.ts';
 export { Projections } from './projections.ts';
 export { COUNTED, listProjections, type ProjectionRow } from './projections-admin.queries.ts';

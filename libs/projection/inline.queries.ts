@@ -54,9 +54,7 @@ export async function atVersion(tx: Queryable, projections: readonly KeyedProjec
   return new Set(rows.map(({ name }) => name));
 }
 
-/** Gives a projection that has still to be made its version. Returns whether it is registered. */
-export async function claimVersion(db: Queryable, { name, version }: KeyedProjection): Promise<boolean> {
+/** Gives a projection that has still to be made its version. */
+export async function claimVersion(db: Queryable, { name, version }: KeyedProjection): Promise<void> {
   await db.query('UPDATE tidemark.projections SET version = $2 WHERE name = $1 AND version = 0', [name, version]);
-  const { rowCount } = await db.query('SELECT FROM tidemark.projections WHERE name = $1', [name]);
-  return rowCount > 0;
 }

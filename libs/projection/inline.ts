@@ -3,6 +3,7 @@ import { changedRows, type Prepared, prepare } from './advance.ts';
 import { atVersion, claimVersion, endDeferring, holdTables, ownChanges } from './inline.queries.ts';
 import { computeLocked, lockKeys } from './key-locks.ts';
 import type { KeyedStatements } from './keyed-statements.ts';
+import { storedProjection } from './projection.queries.ts';
 import { concerns, type KeyedProjection, sourcesOf, unregistered } from './projection.ts';
 
 /** The inline projections of a process: what it changes itself they reflect at once. They are followed as all others are. */
@@ -49,7 +50,8 @@ export class InlineProjections {
       const statements = await this.#statements(db, projection);
       await lockKeys(db, projection, statements, ['[]']);
       await tryOut(db, projection, statements);
-      if (!(await claimVersion(db, projection))) throw unregistered(projection.name);
+      if (!(await storedProjection(db, projection.name))) throw unregistered(projection.name);
+      await claimVersion(db, projection);
     }
   }
 

@@ -232,9 +232,18 @@ async function swap(database: RebuildSource, prepared: Prepared): Promise<number
 async function catchUpWithin(tx: Parameters<typeof advance>[0], prepared: Prepared, upto: number): Promise<number> {
   const { name } = prepared.projection;
   const row = await readRebuild(tx, name);
-  let { tid } = row;
-  while (tid < upto) tid = await advance(tx, prepared, { from: tid, upto, into: 'rebuild' });
+  const tid = await advanceAll(tx, prepared, { from: row.tid, upto });
   await moveRebuild(tx, name, row, { ...row, tid });
+  return tid;
+}
+
+async function advanceAll(
+  tx: Parameters<typeof advance>[0],
+  prepared: Prepared,
+  { from, upto }: { from: number; upto: number },
+): Promise<number> {
+  let tid = from;
+  while (tid < upto) tid = await advance(tx, prepared, { from: tid, upto, into: 'rebuild' });
   return tid;
 }
 
@@ -249,7 +258,7 @@ async function catchUpInline(
 ): Promise<void> {
   await holdWriters(tx, tablesOf(prepared.projection).map(quoteTable));
   const { head } = await frontier(tx);
-  for (let tid = from; tid < head; ) tid = await advance(tx, prepared, { from: tid, upto: head, into: 'rebuild' });
+  await advanceAll(tx, prepared, { from, upto: head });
 }
 
 async function differences(
